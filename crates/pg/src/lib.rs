@@ -1,1 +1,15 @@
-//! pg
+//! PostgreSQL, without sockets: messages, login on both sides, and what a statement would do.
+//!
+//! It knows bytes and SQL. It must not know sockets, clocks, randomness, files or policy: nonces come in as values, and
+//! whether a statement may go on is decided by `daypass_access::pipeline`.
+//!
+//! Start reading at [`frame`] (how a stream is cut), then [`startup`] and [`message`] (what the pieces mean).
+
+pub mod error;
+pub mod frame;
+pub mod message;
+pub mod startup;
+pub mod violation;
+pub mod write;
+
+mod reader;
