@@ -1,4 +1,12 @@
 //! The ledger: transparency-log mathematics and formats. Pure: no socket, clock, file or task, and it knows no product.
+//!
+//! Start with `tree.rs` (hashes), `tile.rs` and `bundle.rs` (the published files), `checkpoint.rs` on `note.rs` (the signed
+//! head) and `sealed.rs` (personal fields that can be erased).
 
+pub mod bundle;
+pub mod checkpoint;
+pub mod note;
 pub mod receipt;
+pub mod sealed;
+pub mod tile;
 pub mod tree;
