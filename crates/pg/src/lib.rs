@@ -7,7 +7,9 @@
 
 pub mod error;
 pub mod frame;
+pub mod login_back;
 pub mod message;
+pub mod scram;
 pub mod startup;
 pub mod violation;
 pub mod write;

@@ -437,9 +437,9 @@ mod tests {
             body.extend_from_slice(&[0, 0]);
             body
         };
-        let binary = |body: &[u8]| match Front::parse(b'B', body).unwrap() {
-            Front::Bind(bind) => bind.params().map(|p| p.binary).collect::<Vec<_>>(),
-            other => panic!("{other:?}"),
+        let binary = |body: &[u8]| {
+            let Front::Bind(bind) = Front::parse(b'B', body).unwrap() else { panic!("not a bind") };
+            bind.params().map(|p| p.binary).collect::<Vec<_>>()
         };
         let two = &[0, 0, 0, 1, 7, 0, 0, 0, 1, 8];
         assert_eq!(binary(&body(&[0, 1], 2, two)), [true, true]);

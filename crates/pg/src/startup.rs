@@ -74,13 +74,16 @@ pub enum Startup<'a> {
     Start(Start<'a>),
 }
 
+/// Name and value of a startup parameter.
+pub type Parameter<'a> = (&'a [u8], &'a [u8]);
+
 /// A `StartupMessage`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start<'a> {
     /// The protocol version asked for; the major version is 3.
     pub version: Version,
     /// Names and values, in order. Names beginning with `_pq_.` are protocol options.
-    pub parameters: Vec<(&'a [u8], &'a [u8])>,
+    pub parameters: Vec<Parameter<'a>>,
 }
 
 impl<'a> Start<'a> {
@@ -147,7 +150,7 @@ fn parse_body(body: &[u8]) -> Result<Startup<'_>, Violation> {
     Ok(startup)
 }
 
-fn parameters<'a>(reader: &mut Reader<'a>) -> Result<Vec<(&'a [u8], &'a [u8])>, Violation> {
+fn parameters<'a>(reader: &mut Reader<'a>) -> Result<Vec<Parameter<'a>>, Violation> {
     let mut parameters = Vec::new();
     loop {
         let name = reader.cstr().map_err(|_| Violation::Startup)?;
