@@ -172,7 +172,21 @@ macro_rules! bitset {
 
         impl<'de> Deserialize<'de> for $set {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Ok(Vec::<$item>::deserialize(deserializer)?.into_iter().collect())
+                struct Items;
+                impl<'de> serde::de::Visitor<'de> for Items {
+                    type Value = $set;
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("a list of names")
+                    }
+                    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<$set, A::Error> {
+                        let mut set = $set::EMPTY;
+                        while let Some(item) = items.next_element::<$item>()? {
+                            set = set.with(item);
+                        }
+                        Ok(set)
+                    }
+                }
+                deserializer.deserialize_seq(Items)
             }
         }
     };
@@ -185,6 +199,25 @@ bitset! {
 bitset! {
     /// A set of risks.
     RiskSet of Risk
+}
+
+impl ClassSet {
+    /// The risks that actions of these classes can carry.
+    #[must_use]
+    pub fn possible_risks(self) -> RiskSet {
+        let of = |class| match class {
+            Class::Write => RiskSet::EMPTY.with(Risk::UpdateWithoutWhere).with(Risk::DeleteWithoutWhere),
+            Class::Ddl => RiskSet::EMPTY.with(Risk::Drop).with(Risk::Truncate),
+            Class::Admin => RiskSet::EMPTY.with(Risk::Grant),
+            Class::Session
+            | Class::Read
+            | Class::CopyIn
+            | Class::CopyOut
+            | Class::Call
+            | Class::Replication => RiskSet::EMPTY,
+        };
+        self.iter().map(of).fold(RiskSet::EMPTY, RiskSet::union)
+    }
 }
 
 /// What the pipeline needs to know of one action. The text and parameters themselves go into the record, sealed.

@@ -26,6 +26,12 @@ macro_rules! ids {
             }
         }
 
+        impl From<&str> for $name {
+            fn from(name: &str) -> Self {
+                Self::new(name)
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
@@ -57,4 +63,34 @@ ids! {
     HoldId,
     /// The rule that decided, for example `role/orders-fix/write` or `no-rule`.
     RuleId,
+}
+
+macro_rules! numbered {
+    ($($name:ident $prefix:literal),+) => {$(
+        impl $name {
+            /// The name of number `number`, counted from 1.
+            #[must_use]
+            pub fn numbered(number: u64) -> Self {
+                Self::new(&format!(concat!($prefix, "-{}"), number))
+            }
+
+            /// The number in the name; `None` when the name is not of that form.
+            #[must_use]
+            pub fn number(&self) -> Option<u64> {
+                let digits = self.0.strip_prefix(concat!($prefix, "-"))?;
+                let number = digits.parse().ok().filter(|number| *number > 0)?;
+                (Self::numbered(number).0 == self.0).then_some(number)
+            }
+        }
+    )+};
+}
+
+numbered!(RequestId "R", GrantId "G", PassId "P", LoginId "L");
+
+/// Whether `text` may name a person, team, resource or role: 1 to 63 of `a-z 0-9 - _ .`, a letter or digit first.
+#[must_use]
+pub fn well_formed(text: &str) -> bool {
+    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'-' | b'_' | b'.');
+    let first = text.bytes().next().is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    first && text.len() <= 63 && text.bytes().all(inner)
 }

@@ -10,6 +10,8 @@
 //! INVARIANT: I9. A `ForwardPermit` for anything but a proven pure read, and every `DisclosePermit`, needs a
 //! [`Covered`] that reaches the intent. This file knows no protocol, socket or clock.
 
+use std::sync::Arc;
+
 use daypass_ledger::receipt::{Covered, Receipt};
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +19,8 @@ use crate::action::{Action, Class, ClassSet, RiskSet};
 use crate::id::{GrantId, PersonId, ResourceId, RoleId, RuleId};
 use crate::time::Micros;
 
-/// One active grant's part of what a person may do on a resource.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One active grant's part of what a person may do on a resource. Made by [`Right::new`].
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Right {
     /// The grant that gives it.
     pub grant: GrantId,
@@ -32,12 +34,40 @@ pub struct Right {
     pub starts: Micros,
     /// First moment it no longer holds. Always finite: I3.
     pub ends: Micros,
+    /// The rule of each class, in the order of [`Class::ALL`]: made once for each fold, not for each decision.
+    rules: Arc<[RuleId]>,
 }
 
 impl Right {
+    /// The right that `grant` gives under `role` from `starts` until before `ends`.
+    #[must_use]
+    pub fn new(
+        grant: GrantId,
+        role: RoleId,
+        classes: ClassSet,
+        holds: RiskSet,
+        starts: Micros,
+        ends: Micros,
+    ) -> Self {
+        let rules =
+            Class::ALL.iter().map(|class| RuleId::new(&format!("role/{role}/{}", class.name()))).collect();
+        Self { grant, role, classes, holds, starts, ends, rules }
+    }
+
+    /// The rule by which this right allows `class`.
+    #[must_use]
+    pub fn rule(&self, class: Class) -> RuleId {
+        self.rules.get(class as usize).cloned().unwrap_or_else(no_rule)
+    }
+
     fn live(&self, now: Micros) -> bool {
         self.starts <= now && now < self.ends
     }
+}
+
+/// The rule that denies when nothing allows: I6.
+fn no_rule() -> RuleId {
+    RuleId::new("no-rule")
 }
 
 /// Everything a person may do on one resource: the union of the grants (I5), as folded at one size of the control log.
@@ -142,15 +172,15 @@ pub enum Because {
 /// holds one of its risks: a grant that does not hold it is a wider right, and rights add up.
 pub fn decide(entitlement: &Entitlement, action: Action, now: Micros, gating: Gating) -> Decision {
     let control_size = entitlement.control_size;
-    let no_rule = |because| Decision::Deny(Denied { because, rule: RuleId::new("no-rule"), control_size });
+    let deny = |because| Decision::Deny(Denied { because, rule: no_rule(), control_size });
     let needed = action.classes.with(Class::Session);
     let highest = needed.iter().max().unwrap_or(Class::Admin);
-    let Some(deadline) = entitlement.deadline(now) else { return no_rule(Because::NoGrant) };
+    let Some(deadline) = entitlement.deadline(now) else { return deny(Because::NoGrant) };
     debug_assert!(deadline > now, "a live right ends later than now");
     let allowed = entitlement.classes(now).with(Class::Session);
     let missing = needed.minus(allowed);
     if !missing.is_empty() {
-        return no_rule(Because::NotGranted(missing));
+        return deny(Because::NotGranted(missing));
     }
     let bearing = || {
         let bears = move |r: &&Right| r.live(now) && r.classes.with(Class::Session).contains(highest);
@@ -158,11 +188,11 @@ pub fn decide(entitlement: &Entitlement, action: Action, now: Micros, gating: Ga
     };
     let Some(right) = bearing().max_by_key(|r| (r.holds.intersection(action.risks).is_empty(), r.ends))
     else {
-        return no_rule(Because::NotGranted(needed));
+        return deny(Because::NotGranted(needed));
     };
     let allow = Allow {
         grant: right.grant.clone(),
-        rule: RuleId::new(&format!("role/{}/{}", right.role, highest.name())),
+        rule: right.rule(highest),
         control_size,
         waits_to_act: gating == Gating::Always || !action.pure_read,
     };
