@@ -1,1 +1,5 @@
-//! server
+//! The control plane: HTTP API, login, wiring.
+
+pub mod clock;
+pub mod config;
+pub mod login;

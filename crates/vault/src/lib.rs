@@ -10,10 +10,9 @@ mod file;
 mod master_key;
 mod secret;
 mod store;
-mod subject;
 
+pub use daypass_ledger::sealed::SubjectKey;
 pub use file::{FILE_LEN_MAX, VaultError};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use secret::Secret;
 pub use store::{NAME_LEN_MAX, SECRET_LEN_MAX, Vault, namespace};
-pub use subject::SubjectKey;

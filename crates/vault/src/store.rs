@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::subject::SubjectKey;
+use daypass_ledger::sealed::SubjectKey;
 use rand::Rng;
 
 use crate::file::{self, Contents, VaultError};
