@@ -6,7 +6,9 @@
 pub mod bundle;
 pub mod checkpoint;
 pub mod note;
+pub mod proof;
 pub mod receipt;
 pub mod sealed;
+pub mod source;
 pub mod tile;
 pub mod tree;

@@ -118,7 +118,7 @@ impl Sealer {
     ///
     /// # Errors
     /// [`SealError::Subject`] when the handle is empty, longer than [`SUBJECT_LEN_MAX`] or not plain: ASCII letters, digits
-    /// and punctuation without quote and backslash.
+    /// and punctuation without quote, backslash and braces.
     pub fn new(subject: &str, key: &SubjectKey) -> Result<Self, SealError> {
         check_subject(subject)?;
         let cipher = Aes256::new(&key.0.into());
@@ -401,7 +401,7 @@ fn check_id(id: &str) -> Result<(), SealError> {
 }
 
 fn check_subject(subject: &str) -> Result<(), SealError> {
-    let plain = subject.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+    let plain = subject.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\' | b'{' | b'}'));
     let fits = (1..=SUBJECT_LEN_MAX).contains(&subject.len());
     if plain && fits { Ok(()) } else { Err(SealError::Subject(subject.to_owned())) }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use memchr::memrchr;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{Error as _, MapAccess, Visitor},
@@ -35,22 +36,20 @@ impl SealedJson {
 
 /// Finds the `sealed` member of a record: `Ok(None)` when its last member is another one.
 ///
-/// Inside a JSON string every quote is escaped, so the last `,"sealed":{` of a record is a member, and it is the record's own
-/// last member exactly when its object ends right before the record does.
+/// The object is flat but for `fields`, and handles and ids hold no braces: so the second brace from the end opens it, and it is
+/// the member exactly when its name stands before that brace (in a JSON string the quotes would be escaped).
 ///
 /// # Errors
 /// When the member is there but malformed.
 pub fn sealed_in(leaf: &[u8]) -> Result<Option<SealedJson>, serde_json::Error> {
-    const MEMBER: &[u8] = br#","sealed":{"#;
-    let Some(inner) = leaf.strip_suffix(b"}}}") else { return Ok(None) };
-    // The object holds no nested braces but `fields`, so the search ends soon; records without the member end above.
-    let Some(at) = rfind(inner, MEMBER) else { return Ok(None) };
-    let object = leaf.get(at + MEMBER.len() - 1..leaf.len() - 1).unwrap_or_default();
-    serde_json::from_slice(object).map(Some)
-}
-
-fn rfind(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).rposition(|window| window == needle)
+    let Some(inner) = leaf.strip_suffix(b"}") else { return Ok(None) };
+    let opening = memrchr(b'{', inner).and_then(|fields| memrchr(b'{', inner.get(..fields)?));
+    match opening.and_then(|at| inner.split_at_checked(at)) {
+        Some((before, object)) if before.ends_with(br#","sealed":"#) => {
+            serde_json::from_slice(object).map(Some)
+        }
+        Some(_) | None => Ok(None),
+    }
 }
 
 /// Writes the object; ids and subject need no escapes (checked when sealing).
