@@ -12,3 +12,4 @@ pub mod sealed;
 pub mod source;
 pub mod tile;
 pub mod tree;
+pub mod verify;

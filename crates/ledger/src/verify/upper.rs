@@ -1,0 +1,124 @@
+//! The tiles above level 0 and the root: built from below, compared with what is published.
+
+use super::{Job, VerifyError};
+use crate::{
+    source::{Source, perfect_root, read_hashes},
+    tile::{TILE_WIDTH, TileFile, hashes_at, width_of},
+    tree::{EMPTY_ROOT, Hash, Tree, node_hash},
+};
+
+/// Collects tile roots from the left and checks each against the tile above it.
+pub(super) struct Upper<'a, S> {
+    job: Job<'a, S>,
+    levels: Vec<Level>,
+}
+
+/// The tile being filled at one level.
+#[derive(Default)]
+struct Level {
+    /// Position of the tile.
+    index: u64,
+    /// Hashes computed so far.
+    computed: Vec<Hash>,
+    /// The published tile; empty at level 0, whose tiles were compared with the entries already.
+    published: Vec<Hash>,
+}
+
+impl<'a, S: Source> Upper<'a, S> {
+    pub(super) fn new(job: Job<'a, S>) -> Self {
+        Self { job, levels: vec![Level::default()] }
+    }
+
+    /// Takes the next level-0 tile: full, or the last of the log.
+    pub(super) fn push(&mut self, leaves: &[Hash]) -> Result<(), VerifyError> {
+        if let Some(level) = self.levels.first_mut() {
+            level.computed = leaves.to_vec();
+        }
+        let mut at = 0;
+        while let Some(root) = self.close_full(at) {
+            at += 1;
+            self.push_root(at, root)?;
+        }
+        Ok(())
+    }
+
+    /// Compares the root of everything with the checkpoint.
+    pub(super) fn finish(self) -> Result<(), VerifyError> {
+        let (size, signed) = (self.job.checkpoint.size, self.job.checkpoint.root);
+        let computed = root_of_edge(self.levels.iter().map(|level| level.computed.as_slice()));
+        if computed == signed { Ok(()) } else { Err(VerifyError::Root { size, computed, signed }) }
+    }
+
+    /// When the tile at `level` is full: starts the next one and returns the root of this one.
+    fn close_full(&mut self, level: usize) -> Option<Hash> {
+        let level = self.levels.get_mut(level)?;
+        if u64::try_from(level.computed.len()) != Ok(TILE_WIDTH) {
+            return None;
+        }
+        let root = perfect_root(&level.computed);
+        *level = Level { index: level.index + 1, ..Level::default() };
+        root
+    }
+
+    fn push_root(&mut self, at: usize, root: Hash) -> Result<(), VerifyError> {
+        if self.levels.len() == at {
+            self.levels.push(Level::default());
+        }
+        let (job, tile_level) = (self.job, u8::try_from(at).unwrap_or(u8::MAX));
+        let Some(level) = self.levels.get_mut(at) else { return Err(VerifyError::Worker) };
+        let width = width_of(level.index, hashes_at(tile_level, job.checkpoint.size));
+        if level.computed.is_empty() {
+            level.published = read_hashes(job.source, tile_level, level.index, width)?;
+        }
+        let slot = level.computed.len();
+        level.computed.push(root);
+        if level.published.get(slot) == Some(&root) {
+            return Ok(());
+        }
+        let above = TileFile::Hashes { level: tile_level, index: level.index, width };
+        let below_index = level.index * TILE_WIDTH + u64::try_from(slot).unwrap_or(0);
+        let below = TileFile::Hashes { level: tile_level - 1, index: below_index, width: 256 };
+        let record = below.first_entry();
+        if fits(&job, tile_level, level.index, &level.published) {
+            let end = record + TILE_WIDTH.saturating_pow(u32::from(tile_level));
+            return Err(VerifyError::Subtree { record, end, file: below.path(), above: above.path() });
+        }
+        Err(VerifyError::Tile { record, file: above.path(), slot })
+    }
+}
+
+/// Whether a tile with these hashes fits the published tile above it, or, when it is on the right edge, the signed root.
+pub(super) fn fits<S: Source>(job: &Job<'_, S>, level: u8, index: u64, hashes: &[Hash]) -> bool {
+    let size = job.checkpoint.size;
+    if u64::try_from(hashes.len()) == Ok(TILE_WIDTH) {
+        let (above, slot) = (index / TILE_WIDTH, usize::try_from(index % TILE_WIDTH).unwrap_or(usize::MAX));
+        let width = width_of(above, hashes_at(level + 1, size));
+        let above = read_hashes(job.source, level + 1, above, width).unwrap_or_default();
+        return perfect_root(hashes).is_some_and(|root| above.get(slot) == Some(&root));
+    }
+    let edge: Option<Vec<Vec<Hash>>> = (0..=u8::try_from(size.max(1).ilog(TILE_WIDTH)).unwrap_or(0))
+        .map(|at| {
+            let count = hashes_at(at, size);
+            let width = u16::try_from(count % TILE_WIDTH).unwrap_or(0);
+            match (at == level, width) {
+                (true, _) => Some(hashes.to_vec()),
+                (false, 0) => Some(Vec::new()),
+                (false, _) => read_hashes(job.source, at, count / TILE_WIDTH, width).ok(),
+            }
+        })
+        .collect();
+    edge.is_some_and(|edge| root_of_edge(edge.iter().map(Vec::as_slice)) == job.checkpoint.root)
+}
+
+/// Root of a tree from its partial tiles, lowest level first.
+fn root_of_edge<'h>(levels: impl Iterator<Item = &'h [Hash]>) -> Hash {
+    let mut root: Option<Hash> = None;
+    for hashes in levels {
+        let mut tree = Tree::new();
+        hashes.iter().for_each(|hash| tree.push(*hash));
+        for subtree in tree.frontier().iter().rev() {
+            root = Some(root.map_or(*subtree, |right| node_hash(subtree, &right)));
+        }
+    }
+    root.unwrap_or(EMPTY_ROOT)
+}

@@ -1,0 +1,7 @@
+//! The ledger from outside: published logs, tampering, evidence, and the vectors of every format version.
+#![cfg(test)]
+
+#[cfg(test)]
+mod published;
+#[cfg(test)]
+mod tampering;
