@@ -3,6 +3,8 @@
 //! `Covered` is minted only from a [`SignedHead`], and a `SignedHead` only by signing (see `note.rs`): whoever holds a
 //! [`Receipt`] knows that the record is under a signature on disk. INVARIANT: I11.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::tree::Hash;
 
 /// A tree head that this process signed.
@@ -82,5 +84,28 @@ impl Receipt {
     #[must_use]
     pub fn size(self) -> u64 {
         self.size
+    }
+}
+
+/// The covered size, shared between threads: one atomic that only grows.
+#[derive(Debug)]
+pub struct SharedCovered(AtomicU64);
+
+impl SharedCovered {
+    /// Starts at `covered`.
+    #[must_use]
+    pub fn new(covered: Covered) -> Self {
+        Self(AtomicU64::new(covered.size))
+    }
+
+    /// Grows to `covered`; everything the caller did before is visible to whoever loads it.
+    pub fn grow(&self, covered: Covered) {
+        self.0.fetch_max(covered.size, Ordering::SeqCst);
+    }
+
+    /// What is covered now: one atomic load.
+    #[must_use]
+    pub fn load(&self) -> Covered {
+        Covered { size: self.0.load(Ordering::SeqCst) }
     }
 }
