@@ -42,9 +42,11 @@ struct Failures {
     last: Micros,
 }
 
+type Pairs = HashMap<(Option<Box<str>>, Origin), Failures>;
+
 /// The table of failures.
 #[derive(Default)]
-pub struct Throttle(Mutex<HashMap<(Option<Box<str>>, Origin), Failures>>);
+pub struct Throttle(Mutex<Pairs>);
 
 impl std::fmt::Debug for Throttle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -87,7 +89,7 @@ fn wait_s(failures: u32) -> u64 {
     }
 }
 
-fn make_room(pairs: &mut HashMap<(Option<Box<str>>, Origin), Failures>, now: Micros) {
+fn make_room(pairs: &mut Pairs, now: Micros) {
     pairs.retain(|_, known| now.since_s(known.last) < FORGET_S);
     if pairs.len() >= PAIRS_MAX {
         let mut times: Vec<Micros> = pairs.values().map(|known| known.last).collect();
@@ -163,13 +165,14 @@ mod tests {
     #[test]
     fn the_table_is_bounded_and_keeps_the_newest() {
         let throttle = Throttle::default();
-        for n in 0..(PAIRS_MAX as u32 + 10) {
+        let most = u32::try_from(PAIRS_MAX).unwrap();
+        for n in 0..most + 10 {
             let address = IpAddr::from(n.to_be_bytes());
             throttle.attempt(Some("bob"), address.into(), Micros(u64::from(n))).unwrap();
         }
         let pairs = throttle.0.lock().unwrap();
         assert!(pairs.len() <= PAIRS_MAX);
-        let newest = Origin::from(IpAddr::from((PAIRS_MAX as u32 + 9).to_be_bytes()));
+        let newest = Origin::from(IpAddr::from((most + 9).to_be_bytes()));
         assert!(pairs.contains_key(&(Some(Box::from("bob")), newest)));
     }
 }
