@@ -10,6 +10,7 @@ pub mod frame;
 pub mod login_back;
 pub mod message;
 pub mod scram;
+pub mod session;
 pub mod startup;
 pub mod violation;
 pub mod write;

@@ -173,6 +173,11 @@ pub fn execute(out: &mut BytesMut, portal: &[u8], rows_max: u32) {
     });
 }
 
+/// FunctionCall of function 0, which no target has, without arguments.
+pub fn function_call_nothing(out: &mut BytesMut) {
+    frame(out, b'F', |b| b.put_slice(&[0; 10]));
+}
+
 /// Describe of a statement (`S`) or a portal (`P`).
 pub fn describe(out: &mut BytesMut, kind: u8, name: &[u8]) {
     frame(out, b'D', |b| {

@@ -1,0 +1,260 @@
+//! The session machine against a toy target, in memory.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use daypass_access::action::{Action, Class, ClassSet, Risk, RiskSet};
+use daypass_access::id::{GrantId, PersonId, RoleId};
+use daypass_access::pipeline::Right;
+use daypass_ledger::receipt::Covered;
+
+use super::*;
+use crate::frame::{Side, first};
+use crate::message::{Back, Front};
+use crate::write;
+
+mod toy;
+
+use toy::World;
+
+fn rows(world: &World) -> usize {
+    world.shown.iter().filter(|tag| **tag == b'D').count()
+}
+
+#[test]
+fn i09_a_read_is_forwarded_at_once_and_shown_when_durable() {
+    let mut world = World::new(&[Class::Read]);
+    world.client(|o| write::query(o, b"read 1"));
+    world.settle();
+    assert_eq!(world.at_target, ["Q read 1"]);
+    assert_eq!(rows(&world), 0, "the record is not durable yet");
+    world.cover();
+    assert_eq!(String::from_utf8(world.shown.clone()).unwrap(), "TDCZ");
+    assert_eq!(world.log, ["1 intent query read 1", "1 done SELECT 1 rows 1"]);
+}
+
+#[test]
+fn i09_a_write_is_forwarded_when_durable() {
+    let mut world = World::new(&[Class::Write]);
+    world.client(|o| write::query(o, b"write 1"));
+    world.settle();
+    assert_eq!(world.at_target, [""; 0]);
+    world.cover();
+    assert_eq!(world.at_target, ["Q write 1"]);
+    assert_eq!(String::from_utf8(world.shown.clone()).unwrap(), "TDCZ");
+}
+
+#[test]
+fn i09_gate_always_holds_reads_back_too() {
+    let mut world = World::new(&[Class::Read]);
+    world.gate_always();
+    world.client(|o| write::query(o, b"read 1"));
+    world.settle();
+    assert_eq!(world.at_target, [""; 0]);
+    world.cover();
+    assert_eq!(world.at_target, ["Q read 1"]);
+}
+
+#[test]
+fn i06_a_denied_query_never_reaches_the_target_and_the_session_goes_on() {
+    let mut world = World::new(&[Class::Read]);
+    world.client(|o| {
+        write::query(o, b"write 1");
+        write::query(o, b"read 2");
+    });
+    world.settle();
+    world.cover();
+    assert_eq!(world.at_target, ["Q daypass denied this statement", "Q read 2"]);
+    assert_eq!(String::from_utf8(world.shown.clone()).unwrap(), "EZTDCZ");
+    assert_eq!(world.errors, ["42501 denied: `write` is not granted to you on `orders`"]);
+    assert_eq!(world.log[0], "1 denied write 1");
+}
+
+#[test]
+fn a_pipeline_shares_one_wait_and_an_error_skips_to_the_sync() {
+    let mut world = World::new(&[Class::Read, Class::Write]);
+    world.client(|o| {
+        write::parse(o, b"", b"fail", &[]);
+        write::bind(o, b"", b"", &[]);
+        write::execute(o, b"", 0);
+        write::parse(o, b"", b"write 2", &[]);
+        write::bind(o, b"", b"", &[Some(b"7")]);
+        write::execute(o, b"", 0);
+        write::sync(o);
+        write::parse(o, b"", b"read 3", &[]);
+        write::bind(o, b"", b"", &[]);
+        write::describe(o, b'P', b"");
+        write::execute(o, b"", 0);
+        write::sync(o);
+    });
+    world.settle();
+    world.cover();
+    assert_eq!(String::from_utf8(world.shown.clone()).unwrap(), "12EZ12TDCZ");
+    assert_eq!(world.turns_waiting, 1, "everything was recorded before anything was waited for");
+    insta::assert_snapshot!(world.log.join("\n"), @r"
+    1 intent prepare fail
+    2 intent execute fail
+    3 intent prepare write 2
+    4 intent execute write 2 [7]
+    5 intent prepare read 3
+    6 intent execute read 3
+    2 failed 22012
+    3 skipped
+    4 skipped
+    6 done SELECT 1 rows 1
+    ");
+}
+
+#[test]
+fn a_denied_execute_of_a_pipeline_fails_the_pipeline() {
+    let mut world = World::new(&[Class::Read]);
+    world.client(|o| {
+        write::parse(o, b"a", b"write 1", &[]);
+        write::bind(o, b"", b"a", &[]);
+        write::execute(o, b"", 0);
+        write::sync(o);
+        write::bind(o, b"", b"a", &[]);
+        write::sync(o);
+    });
+    world.settle();
+    world.cover();
+    assert_eq!(String::from_utf8(world.shown.clone()).unwrap(), "EZEZ");
+    assert_eq!(world.errors[1], "26000 prepared statement \"a\" does not exist");
+    assert!(world.at_target.iter().all(|m| !m.contains("write")), "{:?}", world.at_target);
+}
+
+#[test]
+fn sql_level_execute_needs_what_its_statement_needs() {
+    let mut world = World::new(&[Class::Session, Class::Read]);
+    world.client(|o| {
+        write::query(o, b"prepare a read 1");
+        write::query(o, b"execute a");
+        write::query(o, b"execute b");
+    });
+    world.settle();
+    world.cover();
+    assert_eq!(world.at_target[1], "Q execute a");
+    assert_eq!(world.errors, ["26000 prepared statement \"of EXECUTE\" does not exist"]);
+    assert_eq!(world.log[1], "2 intent query execute a\n-- runs:\nread 1");
+}
+
+#[test]
+fn a_portal_read_in_parts_is_decided_each_time() {
+    let mut world = World::new(&[Class::Read]);
+    world.client(|o| {
+        write::parse(o, b"", b"read 1", &[]);
+        write::bind(o, b"p", b"", &[]);
+        write::execute(o, b"p", 1);
+        write::flush(o);
+    });
+    world.settle();
+    world.cover();
+    assert_eq!(String::from_utf8(world.shown.clone()).unwrap(), "12Ds");
+    world.take_all_rights();
+    world.client(|o| {
+        write::execute(o, b"p", 1);
+        write::sync(o);
+    });
+    world.settle();
+    world.cover();
+    assert_eq!(String::from_utf8(world.shown.clone()).unwrap(), "12DsEZ");
+    assert_eq!(world.errors, ["42501 denied: no grant on `orders` holds now"]);
+    assert_eq!(world.log[2..], ["2 suspended  rows 1", "2 denied read 1"]);
+}
+
+#[test]
+fn copy_in_with_a_sync_ahead_is_counted_and_hashed() {
+    let mut world = World::new(&[Class::CopyIn, Class::Read]);
+    world.client(|o| {
+        write::parse(o, b"", b"copyin", &[]);
+        write::bind(o, b"", b"", &[]);
+        write::execute(o, b"", 0);
+        write::sync(o);
+    });
+    world.settle();
+    world.cover();
+    assert_eq!(String::from_utf8(world.shown.clone()).unwrap(), "12G");
+    world.client(|o| {
+        write::copy_data(o, b"one\n");
+        write::copy_data(o, b"two\n");
+        write::copy_done(o);
+        write::sync(o);
+        write::query(o, b"read 1");
+    });
+    world.settle();
+    world.cover();
+    assert_eq!(String::from_utf8(world.shown.clone()).unwrap(), "12GCZTDCZ");
+    assert!(world.log.contains(&"2 done COPY 2 rows 2 copied 8".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn copy_data_without_an_action_goes_nowhere() {
+    let mut world = World::new(&[Class::Read]);
+    world.client(|o| {
+        write::copy_data(o, b"one\n");
+        write::copy_done(o);
+        write::query(o, b"read 1");
+    });
+    world.settle();
+    world.cover();
+    assert_eq!(world.at_target, ["Q read 1"]);
+}
+
+#[test]
+fn a_held_action_waits_and_goes_on_when_released() {
+    let mut world = World::new(&[Class::Write, Class::Read]);
+    world.client(|o| {
+        write::query(o, b"risky");
+        write::query(o, b"read 2");
+    });
+    world.settle();
+    world.cover();
+    assert_eq!(world.at_target, [""; 0]);
+    assert_eq!(String::from_utf8(world.shown.clone()).unwrap(), "N");
+    assert_eq!(world.session.held_news().unwrap().number, 1);
+    assert!(world.session.held_news().is_none());
+    world.release();
+    assert_eq!(world.at_target, [""; 0], "released, but not durable yet");
+    world.cover();
+    assert_eq!(world.at_target, ["Q risky", "Q read 2"]);
+    world.cover();
+    assert_eq!(String::from_utf8(world.shown.clone()).unwrap(), "NTDCZTDCZ");
+}
+
+#[test]
+fn a_held_action_that_is_refused_or_cancelled_fails_alone() {
+    for (why, error) in [
+        (Some("refused by alice"), "42501 not released: refused by alice"),
+        (None, "57014 canceling statement due to user request, while it was held"),
+    ] {
+        let mut world = World::new(&[Class::Write, Class::Read]);
+        world.client(|o| {
+            write::query(o, b"risky");
+            write::query(o, b"read 2");
+        });
+        world.settle();
+        world.refuse(why);
+        world.cover();
+        assert_eq!(String::from_utf8(world.shown.clone()).unwrap(), "NEZTDCZ");
+        assert_eq!(world.errors, [error]);
+        assert!(world.at_target.iter().all(|m| !m.contains("risky")));
+    }
+}
+
+#[test]
+fn what_has_no_outcome_gets_one_at_the_end() {
+    let mut world = World::new(&[Class::Read]);
+    world.target_is_stuck = true;
+    world.client(|o| write::query(o, b"read 1"));
+    world.settle();
+    world.end();
+    assert_eq!(world.log[1], "1 unknown  rows 0");
+}
+
+#[test]
+fn an_end_says_so_even_when_the_client_breaks_the_protocol() {
+    let mut world = World::new(&[Class::Read]);
+    world.session.client_in().extend_from_slice(b"p\0\0\0\x05x");
+    let stop = world.turn().unwrap_err();
+    assert!(matches!(stop, Stop::Client(_)));
+}
