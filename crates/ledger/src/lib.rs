@@ -6,10 +6,12 @@
 pub mod bundle;
 pub mod checkpoint;
 pub mod note;
+pub mod policy;
 pub mod proof;
 pub mod receipt;
 pub mod sealed;
 pub mod source;
 pub mod tile;
+pub mod tlog_proof;
 pub mod tree;
 pub mod verify;

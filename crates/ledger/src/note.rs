@@ -142,6 +142,12 @@ impl VerifierKey {
         self.kind
     }
 
+    /// True when both wrap the same public key, whatever their names and types.
+    #[must_use]
+    pub fn same_key(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+
     /// The same key as one that cosigns (type `0x04`), for witnesses.
     #[must_use]
     pub fn as_cosigner(&self) -> Self {
@@ -261,6 +267,9 @@ impl Note {
             let (time, signature) = line.bytes.split_first_chunk().ok_or_else(wrong)?;
             let signature: &[u8; ED25519_LEN] = signature.try_into().map_err(|_| wrong())?;
             let time_s = u64::from_be_bytes(*time);
+            if i64::try_from(time_s).is_err() {
+                return Err(wrong());
+            }
             if !key.signed(cosigned_message(time_s, &self.text).as_bytes(), signature) {
                 return Err(wrong());
             }
