@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("daypass-server", &["access", "api", "control", "gateway", "journal", "ledger", "pg", "vault"]),
     ("daypass-cli", &["access", "api", "control", "gateway", "journal", "ledger", "pg", "server", "vault"]),
     ("daypass-testkit", &["access", "ledger", "pg"]),
-    ("daypass-bench", &["journal", "ledger"]),
+    ("daypass-bench", &["api", "e2e", "journal", "ledger"]),
     ("daypass-e2e", &["api"]),
     ("daypass-fuzz", &["pg"]),
     ("xtask", &[]),

@@ -1,0 +1,22 @@
+-- Cursors, with hold and without, moving both ways.
+CREATE TABLE steps AS SELECT g AS n FROM generate_series(1, 100) g;
+DECLARE outside CURSOR FOR SELECT 1;
+BEGIN;
+DECLARE walk SCROLL CURSOR FOR SELECT n FROM steps ORDER BY n;
+FETCH 3 FROM walk;
+FETCH BACKWARD 1 FROM walk;
+MOVE 50 FROM walk;
+FETCH NEXT FROM walk;
+FETCH ABSOLUTE 100 FROM walk;
+FETCH NEXT FROM walk;
+UPDATE steps SET n = n + 1000 WHERE n = 7;
+DECLARE held CURSOR WITH HOLD FOR SELECT n FROM steps ORDER BY n DESC;
+COMMIT;
+FETCH 1 FROM walk;
+FETCH 2 FROM held;
+CLOSE held;
+FETCH 1 FROM held;
+\set FETCH_COUNT 7
+SELECT n FROM steps WHERE n <= 20 ORDER BY n;
+\unset FETCH_COUNT
+DROP TABLE steps;

@@ -1,0 +1,41 @@
+-- Errors of every family, with every field, and what a session is worth after them.
+\set VERBOSITY verbose
+SELECT nonsense;
+SELEC 1;
+SELECT 1 / 0;
+SELECT 'x'::int;
+SELECT * FROM "no such table";
+SELECT pg_sleep('x');
+CREATE TABLE strict (id int PRIMARY KEY, n int NOT NULL CHECK (n > 0), ref int REFERENCES strict);
+INSERT INTO strict VALUES (1, NULL);
+INSERT INTO strict VALUES (1, -1);
+INSERT INTO strict VALUES (1, 1, 9);
+INSERT INTO strict VALUES (1, 1), (1, 1);
+BEGIN;
+SELECT 1;
+SELECT nonsense;
+SELECT 2;
+SAVEPOINT a;
+ROLLBACK;
+BEGIN;
+SAVEPOINT a;
+INSERT INTO strict VALUES (1, -1);
+ROLLBACK TO a;
+INSERT INTO strict VALUES (1, 1);
+COMMIT;
+SELECT * FROM strict;
+COMMIT;
+DO $$ BEGIN RAISE NOTICE 'noticed %', 42; RAISE WARNING 'warned'; RAISE EXCEPTION 'own error' USING ERRCODE = 'DP001', DETAIL = 'a detail', HINT = 'a hint'; END $$;
+SET statement_timeout = '50ms';
+SELECT pg_sleep(10);
+RESET statement_timeout;
+SET client_min_messages = debug1;
+DROP TABLE IF EXISTS nowhere;
+RESET client_min_messages;
+SET standard_conforming_strings = off;
+SELECT 'a\'b' AS old_quotes;
+RESET standard_conforming_strings;
+SELECT $body$dollar 'quoted' $1$body$ AS d, E'esc\taped' AS e, U&'d\0061t\+000061' AS u, B'101' AS b;
+SELECT current_setting('no.such');
+DROP TABLE strict;
+\errverbose

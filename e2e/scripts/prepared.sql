@@ -1,0 +1,26 @@
+-- SQL-level PREPARE and EXECUTE.
+CREATE TABLE parts (id int PRIMARY KEY, name text);
+PREPARE add (int, text) AS INSERT INTO parts VALUES ($1, $2) RETURNING id;
+EXECUTE add (1, 'bolt');
+EXECUTE add (2, 'it''s a nut');
+EXECUTE add (2, 'again');
+PREPARE find (int) AS SELECT name FROM parts WHERE id = $1;
+EXECUTE find (1);
+EXECUTE find (3);
+EXECUTE find ('x');
+EXECUTE nowhere (1);
+PREPARE find (int) AS SELECT 1;
+SELECT name, statement, from_sql FROM pg_prepared_statements ORDER BY name;
+EXPLAIN (COSTS OFF) EXECUTE find (1);
+CREATE TABLE copied AS EXECUTE find (2);
+SELECT * FROM copied;
+BEGIN;
+PREPARE later AS SELECT count(*) FROM parts;
+EXECUTE later;
+ROLLBACK;
+EXECUTE later;
+DEALLOCATE find;
+EXECUTE find (1);
+DEALLOCATE ALL;
+EXECUTE later;
+DROP TABLE parts, copied;
