@@ -1,5 +1,7 @@
 //! PostgreSQL's own clients, direct and through the gateway: psql, pgbench, pg_dump and pg_restore.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use daypass_e2e::{Ended, Endpoint, Settings, World, assert_same, run};
 
 /// Runs one of the scripts with psql and gives what a person would see.
