@@ -31,7 +31,10 @@
 //! administrators = ["admins"]
 //! ```
 //!
-//! [`Policy::parse`] reads and checks it, [`plan`] says what a new one changes for whom.
+//! [`Policy::parse`] reads and checks it.
+
+mod check;
+mod read;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,6 +44,8 @@ use serde::{Deserialize, Serialize};
 use crate::action::{ClassSet, RiskSet};
 use crate::id::PersonId;
 use crate::id::{ResourceId, RoleId, TeamId};
+
+pub use read::parse_duration;
 
 /// The files a policy is written in: name to text.
 pub type Files = BTreeMap<String, String>;
@@ -265,7 +270,7 @@ impl Policy {
     /// The roles somebody may ask for on `resource`.
     pub fn roles_for<'p>(
         &'p self,
-        person: &'p PersonId,
+        person: &PersonId,
         resource: &ResourceId,
     ) -> impl Iterator<Item = (&'p RoleId, &'p Role)> {
         let resource = self.resources.get(resource);
@@ -297,13 +302,3 @@ impl fmt::Display for PolicyError {
 }
 
 impl std::error::Error for PolicyError {}
-
-impl Policy {
-    /// Reads and checks a policy.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it, by file and line.
-    pub fn parse(_files: &Files) -> Result<Self, Vec<PolicyError>> {
-        Err(Vec::new())
-    }
-}

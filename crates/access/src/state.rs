@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{ClassSet, RiskSet};
 use crate::fact::{GrantEnd, GrantOpened, HoldOpened, Narrowing, RequestFiled};
-use crate::id::{GrantId, HoldId, LoginId, PassId, PersonId, RequestId, ResourceId, RoleId, SessionId};
+use crate::id::{GrantId, HoldId, LoginId, PassId, PersonId, RequestId, ResourceId, SessionId};
 use crate::person::{PersonState, Profile};
 use crate::policy::{Files, Policy};
 use crate::time::Micros;
@@ -360,8 +360,8 @@ pub struct State {
     people: Arc<BTreeMap<PersonId, Arc<Person>>>,
     policy: Arc<Policy>,
     policy_version: u64,
-    /// The text of the policy in force and of those that pending requests are bound to.
-    policy_files: Arc<BTreeMap<u64, Arc<Files>>>,
+    /// The policy in force and those that pending requests are bound to, with their text.
+    policies: Arc<BTreeMap<u64, (Arc<Files>, Arc<Policy>)>>,
     requests: Table<Request>,
     grants: Table<Grant>,
     /// Requests not recorded as decided.
@@ -418,7 +418,13 @@ impl State {
     /// The text of the policy in force.
     #[must_use]
     pub fn policy_files(&self) -> Option<&Arc<Files>> {
-        self.policy_files.get(&self.policy_version)
+        self.policies.get(&self.policy_version).map(|(files, _)| files)
+    }
+
+    /// A policy that is in force or that a pending request is bound to.
+    #[must_use]
+    pub fn policy_of(&self, version: u64) -> Option<&Arc<Policy>> {
+        self.policies.get(&version).map(|(_, policy)| policy)
     }
 
     /// Everybody.
@@ -473,6 +479,50 @@ impl State {
         self.login_tokens.get(id).and_then(|token| self.logins.get(token))
     }
 
+    /// Logins not recorded as closed, in no order. Ended ones may be among them.
+    pub fn logins(&self) -> impl Iterator<Item = &Arc<Login>> {
+        self.logins.values()
+    }
+
+    /// Whether a login has that token.
+    #[must_use]
+    pub fn has_login_token(&self, token_sha256: &str) -> bool {
+        self.logins.contains_key(token_sha256)
+    }
+
+    /// How many logins there ever were.
+    #[must_use]
+    pub fn logins_opened(&self) -> u64 {
+        self.logins_opened
+    }
+
+    /// Whether a pass has that token.
+    #[must_use]
+    pub fn has_pass_token(&self, token_sha256: &str) -> bool {
+        self.passes.contains_key(token_sha256)
+    }
+
+    /// How many passes there ever were.
+    #[must_use]
+    pub fn passes_issued(&self) -> u64 {
+        self.passes_issued
+    }
+
+    /// Requests not recorded as decided, oldest first. Expired ones may be among them: see [`State::pending_requests`].
+    pub fn undecided_requests(&self) -> impl Iterator<Item = &Arc<Request>> {
+        self.pending.iter().filter_map(|number| self.requests.row(*number))
+    }
+
+    /// Grants not recorded as ended. Ended ones may be among them: see [`State::live_grants`].
+    pub fn unended_grants(&self) -> impl Iterator<Item = &Arc<Grant>> {
+        self.live.values().flatten().filter_map(|number| self.grants.row(*number))
+    }
+
+    /// Holds recorded as waiting. Lapsed ones may be among them: see [`State::waiting_holds`].
+    pub fn unfinished_holds(&self) -> impl Iterator<Item = &Arc<Hold>> {
+        self.holds().filter(|hold| hold.recorded == HoldState::Waiting)
+    }
+
     /// Whether somebody ended that session.
     #[must_use]
     pub fn is_killed(&self, session: &SessionId) -> bool {
@@ -490,6 +540,3 @@ impl State {
         self.anchors.get(log)
     }
 }
-
-/// Which role a person asked for in a user name, when they did.
-pub type AskedRole<'a> = Option<&'a RoleId>;

@@ -250,9 +250,9 @@ impl State {
         self.policy_version = fact.version;
         let pinned: BTreeSet<u64> =
             self.pending.iter().filter_map(|n| self.requests.row(*n)).map(|r| r.filed.policy).collect();
-        let files = Arc::make_mut(&mut self.policy_files);
-        files.retain(|version, _| pinned.contains(version));
-        files.insert(fact.version, Arc::new(fact.files.clone()));
+        let policies = Arc::make_mut(&mut self.policies);
+        policies.retain(|version, _| pinned.contains(version));
+        policies.insert(fact.version, (Arc::new(fact.files.clone()), Arc::clone(&self.policy)));
         Ok(())
     }
 

@@ -63,7 +63,11 @@ impl State {
             at: self.at,
             people: self.people.values().cloned().collect(),
             policy_version: self.policy_version,
-            policy_files: (*self.policy_files).clone(),
+            policy_files: self
+                .policies
+                .iter()
+                .map(|(version, (files, _))| (*version, Arc::clone(files)))
+                .collect(),
             requests: self.requests.iter().cloned().collect(),
             grants: self.grants.iter().cloned().collect(),
             logins: sorted(self.logins.values().cloned().collect()),
@@ -88,12 +92,14 @@ impl State {
         if snapshot.v != VERSION {
             return Err(SnapshotError(format!("version {}", snapshot.v)));
         }
-        let policy = match snapshot.policy_files.get(&snapshot.policy_version) {
-            Some(files) => Policy::parse(files).map_err(|errors| {
+        let mut policies = BTreeMap::new();
+        for (version, files) in snapshot.policy_files {
+            let policy = Policy::parse(&files).map_err(|errors| {
                 SnapshotError(errors.first().map(ToString::to_string).unwrap_or_default())
-            })?,
-            None => Policy::default(),
-        };
+            })?;
+            policies.insert(version, (files, Arc::new(policy)));
+        }
+        let policy = policies.get(&snapshot.policy_version).map(|(_, policy)| Arc::clone(policy));
         let mut live: BTreeMap<_, Vec<u64>> = BTreeMap::new();
         for (number, grant) in (1_u64..).zip(&snapshot.grants).filter(|(_, grant)| grant.ended.is_none()) {
             let key = (grant.opened.person.clone(), grant.opened.resource.clone());
@@ -113,9 +119,9 @@ impl State {
             size: snapshot.size,
             at: snapshot.at,
             people: Arc::new(snapshot.people.into_iter().map(|p| (p.id.clone(), p)).collect()),
-            policy: Arc::new(policy),
+            policy: policy.unwrap_or_default(),
             policy_version: snapshot.policy_version,
-            policy_files: Arc::new(snapshot.policy_files),
+            policies: Arc::new(policies),
             requests: snapshot.requests.into_iter().map(Arc::unwrap_or_clone).collect(),
             grants: snapshot.grants.into_iter().map(Arc::unwrap_or_clone).collect(),
             pending: Arc::new(pending),
