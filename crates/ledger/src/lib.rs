@@ -9,6 +9,7 @@ pub mod note;
 pub mod policy;
 pub mod proof;
 pub mod receipt;
+pub mod remembered;
 pub mod sealed;
 pub mod source;
 pub mod tile;

@@ -7,21 +7,22 @@
 //!
 //! What it cannot see is a log that its key holder rewrote and signed again: that is `remembered.rs` and the witnesses.
 
-use std::{collections::BTreeSet, fmt, num::NonZeroUsize, sync::mpsc, thread};
+use std::{collections::BTreeSet, fmt, num::NonZeroUsize, ops::Range, sync::mpsc, thread};
 
 use crate::{
     checkpoint::{Checkpoint, CheckpointError},
     note::{Note, VerifierKey},
     sealed::SealedJson,
     source::{CHECKPOINT, Source, SourceError},
-    tile::TILE_WIDTH,
+    tile::{LEVEL_MAX, TILE_WIDTH, TileFile, hashes_at, width_of},
     tree::Hash,
 };
 
 mod chunk;
 mod upper;
 
-use upper::Upper;
+use chunk::Chunk;
+use upper::{Climb, Upper};
 
 /// Chunks of 256 records that each worker may be ahead of the calling thread.
 const AHEAD_MAX: usize = 4;
@@ -99,11 +100,7 @@ pub fn verify(
     options: &Options,
     observer: &mut impl Observer,
 ) -> Result<Report, VerifyError> {
-    let bytes =
-        source.read(CHECKPOINT).map_err(|error| SourceError::Read { file: CHECKPOINT.to_owned(), error })?;
-    let bytes = bytes.ok_or_else(|| SourceError::Missing { file: CHECKPOINT.to_owned(), record: 0 })?;
-    let (checkpoint, note) = Checkpoint::open(&bytes, key).map_err(VerifyError::Checkpoint)?;
-    let mut report = Report { checkpoint: checkpoint.clone(), note, leaf_bytes: 0, sealed: 0, erased: 0 };
+    let (mut report, checkpoint) = open(source, key)?;
     let job = Job { source, checkpoint: &checkpoint, options };
     let chunks = checkpoint.size.div_ceil(TILE_WIDTH);
     let threads = options.threads.get();
@@ -131,15 +128,78 @@ pub fn verify(
         for receiver in channels.iter().cycle().take(usize::try_from(chunks).unwrap_or(usize::MAX)) {
             let chunk = receiver.recv().map_err(|_| VerifyError::Worker)??;
             upper.push(&chunk.hashes)?;
-            report.leaf_bytes += chunk.leaf_bytes;
-            report.sealed += chunk.sealed;
-            report.erased += chunk.erased;
+            report.add(&chunk);
             chunk.records(|record| observer.record(record));
             observer.progress(chunk.end(), checkpoint.size);
         }
         upper.finish()
     })?;
     Ok(report)
+}
+
+/// Verifies that the log holds exactly the records of `range` that `source` has; of the rest it needs only the tiles above and
+/// the right edge ([`range_files`]). The observer sees whole bundles: also records around the range.
+///
+/// # Errors
+/// [`VerifyError`] names what is wrong: the first in record order.
+pub fn verify_range(
+    source: &impl Source,
+    key: &VerifierKey,
+    options: &Options,
+    range: Range<u64>,
+    observer: &mut impl Observer,
+) -> Result<Report, VerifyError> {
+    let (mut report, checkpoint) = open(source, key)?;
+    if range.end > checkpoint.size {
+        return Err(VerifyError::Range { end: range.end, size: checkpoint.size });
+    }
+    let job = Job { source, checkpoint: &checkpoint, options };
+    let mut climb = Climb::new(job);
+    for number in range.start / TILE_WIDTH..range.end.div_ceil(TILE_WIDTH) {
+        let chunk = job.chunk(number)?;
+        climb.check(number, &chunk.hashes)?;
+        report.add(&chunk);
+        chunk.records(|record| observer.record(record));
+        observer.progress(chunk.end(), range.end);
+    }
+    Ok(report)
+}
+
+/// The hash tiles and entry bundles that [`verify_range`] needs of a log of `size` records, besides the checkpoint.
+#[must_use]
+pub fn range_files(range: Range<u64>, size: u64) -> BTreeSet<TileFile> {
+    let mut files = BTreeSet::new();
+    let (mut first, mut end) = (range.start / TILE_WIDTH, range.end.div_ceil(TILE_WIDTH));
+    for index in first..end {
+        files.insert(TileFile::Entries { index, width: width_of(index, size) });
+    }
+    for level in (0..=LEVEL_MAX).take_while(|level| hashes_at(*level, size) > 0) {
+        let count = hashes_at(level, size);
+        let edge = (!count.is_multiple_of(TILE_WIDTH)).then_some(count / TILE_WIDTH);
+        files.extend((first..end).chain(edge).filter_map(|index| {
+            let width = width_of(index, count);
+            (width > 0).then_some(TileFile::Hashes { level, index, width })
+        }));
+        (first, end) = (first / TILE_WIDTH, end.div_ceil(TILE_WIDTH));
+    }
+    files
+}
+
+fn open(source: &impl Source, key: &VerifierKey) -> Result<(Report, Checkpoint), VerifyError> {
+    let bytes =
+        source.read(CHECKPOINT).map_err(|error| SourceError::Read { file: CHECKPOINT.to_owned(), error })?;
+    let bytes = bytes.ok_or_else(|| SourceError::Missing { file: CHECKPOINT.to_owned(), record: 0 })?;
+    let (checkpoint, note) = Checkpoint::open(&bytes, key).map_err(VerifyError::Checkpoint)?;
+    let report = Report { checkpoint: checkpoint.clone(), note, leaf_bytes: 0, sealed: 0, erased: 0 };
+    Ok((report, checkpoint))
+}
+
+impl Report {
+    fn add(&mut self, chunk: &Chunk) {
+        self.leaf_bytes += chunk.leaf_bytes;
+        self.sealed += chunk.sealed;
+        self.erased += chunk.erased;
+    }
 }
 
 /// What every part of the verification needs.
@@ -227,6 +287,13 @@ pub enum VerifyError {
         /// The root in the checkpoint.
         signed: Hash,
     },
+    /// The log is shorter than the range.
+    Range {
+        /// Index after the range's last record.
+        end: u64,
+        /// Records in the log.
+        size: u64,
+    },
     /// A worker thread ended without a result.
     Worker,
 }
@@ -276,7 +343,7 @@ impl VerifyError {
             | Self::Bundle { file, .. }
             | Self::Sidecar { file, .. }
             | Self::Sealed { file, .. } => file,
-            Self::Checkpoint(_) | Self::Root { .. } | Self::Worker => CHECKPOINT,
+            Self::Checkpoint(_) | Self::Root { .. } | Self::Range { .. } | Self::Worker => CHECKPOINT,
         }
     }
 
@@ -294,6 +361,7 @@ impl VerifyError {
             Self::Source(SourceError::Read { .. })
             | Self::Checkpoint(_)
             | Self::Root { .. }
+            | Self::Range { .. }
             | Self::Worker => None,
         }
     }
@@ -345,6 +413,9 @@ impl fmt::Display for VerifyError {
             Self::Root { size, computed, signed } => {
                 write!(f, "the {size} records have root {computed}, but the log signed {signed}")
             }
+            Self::Range { end, size } => {
+                write!(f, "the log has {size} records, record {} is not among them", end - 1)
+            }
             Self::Worker => f.write_str("a worker thread ended without a result"),
         }
     }
@@ -362,6 +433,7 @@ impl std::error::Error for VerifyError {
             | Self::Bundle { .. }
             | Self::Sidecar { .. }
             | Self::Root { .. }
+            | Self::Range { .. }
             | Self::Worker => None,
         }
     }

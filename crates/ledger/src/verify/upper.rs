@@ -2,8 +2,8 @@
 
 use super::{Job, VerifyError};
 use crate::{
-    source::{Source, perfect_root, read_hashes},
-    tile::{TILE_WIDTH, TileFile, hashes_at, width_of},
+    source::{CHECKPOINT, Source, perfect_root, read_hashes},
+    tile::{LEVEL_MAX, TILE_WIDTH, TileFile, hashes_at, width_of},
     tree::{EMPTY_ROOT, Hash, Tree, node_hash},
 };
 
@@ -108,6 +108,61 @@ pub(super) fn fits<S: Source>(job: &Job<'_, S>, level: u8, index: u64, hashes: &
         })
         .collect();
     edge.is_some_and(|edge| root_of_edge(edge.iter().map(Vec::as_slice)) == job.checkpoint.root)
+}
+
+/// Checks level-0 tiles up to the signed root one by one, for ranges: each tile against the one above it, once.
+pub(super) struct Climb<'a, S> {
+    job: Job<'a, S>,
+    /// The last tile at each level that is known to fit, by its position.
+    known: Vec<Option<u64>>,
+}
+
+impl<'a, S: Source> Climb<'a, S> {
+    pub(super) fn new(job: Job<'a, S>) -> Self {
+        Self { job, known: Vec::new() }
+    }
+
+    /// Checks that the level-0 tile `index` with `hashes` is in the tree the log signed.
+    pub(super) fn check(&mut self, index: u64, hashes: &[Hash]) -> Result<(), VerifyError> {
+        let size = self.job.checkpoint.size;
+        let (mut index, mut hashes) = (index, hashes.to_vec());
+        for level in 0..=LEVEL_MAX {
+            let at = usize::from(level);
+            if self.known.len() == at {
+                self.known.push(None);
+            }
+            if self.known.get(at) == Some(&Some(index)) {
+                return Ok(());
+            }
+            if !fits(&self.job, level, index, &hashes) {
+                return Err(self.misfit(level, index));
+            }
+            if let Some(known) = self.known.get_mut(at) {
+                *known = Some(index);
+            }
+            if u64::try_from(hashes.len()) != Ok(TILE_WIDTH) {
+                return Ok(());
+            }
+            index /= TILE_WIDTH;
+            hashes =
+                read_hashes(self.job.source, level + 1, index, width_of(index, hashes_at(level + 1, size)))?;
+        }
+        Ok(())
+    }
+
+    fn misfit(&self, level: u8, index: u64) -> VerifyError {
+        let size = self.job.checkpoint.size;
+        let tile = |level: u8, index: u64| {
+            let width = width_of(index, hashes_at(level, size));
+            TileFile::Hashes { level, index, width }
+        };
+        let (file, above) = (tile(level, index), tile(level + 1, index / TILE_WIDTH));
+        let record = file.first_entry();
+        let end = record.saturating_add(TILE_WIDTH.saturating_pow(u32::from(level) + 1)).min(size);
+        let missing = read_hashes(self.job.source, level + 1, index / TILE_WIDTH, 1).is_err();
+        let above = if missing { CHECKPOINT.to_owned() } else { above.path() };
+        VerifyError::Subtree { record, end, file: file.path(), above }
+    }
 }
 
 /// Root of a tree from its partial tiles, lowest level first.

@@ -2,6 +2,10 @@
 #![cfg(test)]
 
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod published;
+#[cfg(test)]
+mod ranges;
 #[cfg(test)]
 mod tampering;

@@ -1,6 +1,9 @@
 //! A published log in memory, made the plain way: every tile is hashed from the definition.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::LazyLock,
+};
 
 use daypass_ledger::{
     bundle::{push_entry, push_sidecar},
@@ -21,6 +24,9 @@ pub(crate) struct Published {
     pub(crate) sidecars: Vec<Option<Vec<u8>>>,
     pub(crate) signer: Signer,
 }
+
+/// A log with tiles at three levels, made once.
+pub(crate) static LARGE: LazyLock<Published> = LazyLock::new(|| Published::new(66_000));
 
 pub(crate) fn bob() -> SubjectKey {
     SubjectKey([0xb0; 32])

@@ -9,7 +9,7 @@ use daypass_ledger::{
 };
 use proptest::prelude::*;
 
-use crate::published::{Published, SEALED_EVERY, Seen, erased, options};
+use crate::published::{LARGE, Published, SEALED_EVERY, Seen, erased, options};
 
 /// One full bundle and a partial one; tiles at two levels.
 const SIZE: u64 = 300;
@@ -43,8 +43,9 @@ fn named(error: &VerifyError) -> (&str, Option<u64>) {
 
 #[test]
 fn whole_logs_of_all_shapes_verify() {
-    for size in [0, 1, 2, 255, 256, 257, 511, 512, 513, 1000, 65_536, 65_537, 66_000] {
-        let log = Published::new(size);
+    let small = [0, 1, 2, 255, 256, 257, 511, 512, 513, 1000].map(Published::new);
+    for log in small.iter().chain([&*LARGE]) {
+        let size = log.leaves.len() as u64;
         let mut seen = Seen::default();
         let report = verify(&log.files, &log.key(), &options(), &mut seen).unwrap();
         assert_eq!(report.checkpoint.size, size);
@@ -272,7 +273,7 @@ fn malformed_sealed_member_under_a_valid_tree() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(120))]
 
     /// Any single flipped bit anywhere in the published files is found, in the file it is in or, for tiles, never silently.
     #[test]
