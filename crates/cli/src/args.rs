@@ -3,6 +3,8 @@
 pub(crate) mod access;
 pub(crate) mod operate;
 pub(crate) mod proof;
+#[cfg(test)]
+mod reference;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -11,15 +13,17 @@ use self::access::{
     RequestsArgs, RevokeArgs, SessionsArgs, WithdrawArgs,
 };
 use self::operate::{
-    CompletionsArgs, DemoArgs, EnrollArgs, InitArgs, LoginArgs, ManArgs, PersonCommand, PolicyCommand, SecretCommand,
-    ServeArgs,
+    CompletionsArgs, DemoArgs, EnrollArgs, InitArgs, LoginArgs, ManArgs, PersonCommand, PolicyCommand,
+    SecretCommand, ServeArgs,
 };
 use self::proof::{EvidenceCommand, LogArgs, VerifyArgs, WhoHadAccessArgs, WhyArgs};
 
 /// Temporary access to production, with proof
 #[derive(Debug, Parser)]
 #[command(name = "daypass", version, propagate_version = false, max_term_width = 100)]
-#[command(after_help = "Start with `daypass demo`, or `daypass connect <resource>` when somebody runs a gateway for you.")]
+#[command(
+    after_help = "Start with `daypass demo`, or `daypass connect <resource>` when somebody runs a gateway for you."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

@@ -41,7 +41,8 @@ pub(crate) fn secret(question: &str, from_stdin: bool) -> Result<Zeroizing<Strin
         return first_line();
     }
     there(question, "--password-stdin")?;
-    let prompt = Password::new(question).with_display_mode(PasswordDisplayMode::Hidden).without_confirmation();
+    let prompt =
+        Password::new(question).with_display_mode(PasswordDisplayMode::Hidden).without_confirmation();
     answered(prompt.prompt()).map(Zeroizing::new)
 }
 
@@ -51,7 +52,8 @@ pub(crate) fn new_secret(question: &str, from_stdin: bool) -> Result<Zeroizing<S
         return first_line();
     }
     there(question, "--password-stdin")?;
-    answered(Password::new(question).with_display_mode(PasswordDisplayMode::Masked).prompt()).map(Zeroizing::new)
+    answered(Password::new(question).with_display_mode(PasswordDisplayMode::Masked).prompt())
+        .map(Zeroizing::new)
 }
 
 fn first_line() -> Result<Zeroizing<String>, Trouble> {

@@ -3,10 +3,10 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use daypass_api::hidden::Hidden;
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use zeroize::Zeroizing;
 
 use crate::home::{Home, Login};
 use crate::trouble::{Refusal, Trouble};
@@ -20,7 +20,7 @@ const ANSWER_LEN_MAX: usize = 64 << 20;
 pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
-    token: Option<Zeroizing<String>>,
+    token: Option<Hidden>,
     person: Option<String>,
 }
 
@@ -34,7 +34,8 @@ impl Client {
     /// A client for somebody who has not logged in yet, trusting `authority` (PEM).
     pub(crate) fn new(url: &str, authority: &[u8]) -> Result<Self, Trouble> {
         let http = builder().tls_backend_preconfigured(trust::client_config(authority)?).build();
-        let http = http.map_err(|error| Trouble::BadAnswer { url: url.to_owned(), source: error.to_string() })?;
+        let http =
+            http.map_err(|error| Trouble::BadAnswer { url: url.to_owned(), source: error.to_string() })?;
         Ok(Self { http, url: url.trim_end_matches('/').to_owned(), token: None, person: None })
     }
 
@@ -74,15 +75,24 @@ impl Client {
         query: &(impl Serialize + ?Sized),
         wait: Duration,
     ) -> Result<T, Trouble> {
-        let request = self.request(Method::GET, path).query(query).timeout(wait.saturating_add(ANSWER_WITHIN));
+        let request =
+            self.request(Method::GET, path).query(query).timeout(wait.saturating_add(ANSWER_WITHIN));
         self.json(request).await
     }
 
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Trouble> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Trouble> {
         self.json(self.request(Method::POST, path).json(body)).await
     }
 
-    pub(crate) async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Trouble> {
+    pub(crate) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Trouble> {
         self.json(self.request(Method::PUT, path).json(body)).await
     }
 
@@ -103,7 +113,7 @@ impl Client {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
         match &self.token {
-            Some(token) => request.bearer_auth(token.as_str()),
+            Some(token) => request.bearer_auth(token.expose()),
             None => request,
         }
     }
@@ -158,12 +168,17 @@ fn builder() -> reqwest::ClientBuilder {
 
 /// Asks a control plane that we do not trust yet for its authority. The answer must be confirmed by a fingerprint.
 pub(crate) async fn offered_authority(url: &str) -> Result<Vec<u8>, Trouble> {
-    let unreachable = |error: &reqwest::Error| Trouble::Unreachable { url: url.to_owned(), source: root_cause(error) };
+    let unreachable =
+        |error: &reqwest::Error| Trouble::Unreachable { url: url.to_owned(), source: root_cause(error) };
     // SECURITY: the one request without verification. It carries no secret, and what it brings is shown for comparison.
-    let http = builder().tls_danger_accept_invalid_certs(true).build().map_err(|error| unreachable(&error))?;
+    let http =
+        builder().tls_danger_accept_invalid_certs(true).build().map_err(|error| unreachable(&error))?;
     let response = http.get(format!("{url}/v1/ca.pem")).send().await.map_err(|error| unreachable(&error))?;
     if !response.status().is_success() {
-        return Err(Trouble::BadAnswer { url: url.to_owned(), source: format!("status {}", response.status()) });
+        return Err(Trouble::BadAnswer {
+            url: url.to_owned(),
+            source: format!("status {}", response.status()),
+        });
     }
     response.bytes().await.map(|bytes| bytes.to_vec()).map_err(|error| unreachable(&error))
 }
@@ -186,11 +201,13 @@ pub(crate) fn segment(text: &str) -> String {
 
 fn refusal(status: u16, body: &[u8]) -> Refusal {
     let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = |name: &str| value.pointer(&format!("/error/{name}")).and_then(|v| v.as_str()).map(str::to_owned);
+    let text =
+        |name: &str| value.pointer(&format!("/error/{name}")).and_then(|v| v.as_str()).map(str::to_owned);
     Refusal {
         status,
         code: text("code").unwrap_or_default(),
-        message: text("message").unwrap_or_else(|| format!("the control plane answered with status {status}")),
+        message: text("message")
+            .unwrap_or_else(|| format!("the control plane answered with status {status}")),
         hint: text("hint").filter(|hint| !hint.is_empty()),
     }
 }

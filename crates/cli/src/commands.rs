@@ -41,7 +41,8 @@ impl Context {
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli) -> Result<(), Trouble> {
-    let context = Context { home: Home::from_env()?, out: Out::new(cli.global.json), server: cli.global.server };
+    let context =
+        Context { home: Home::from_env()?, out: Out::new(cli.global.json), server: cli.global.server };
     let c = &context;
     match cli.command {
         Command::Connect(args) => connect::connect(c, args).await,

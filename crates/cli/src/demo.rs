@@ -1,7 +1,11 @@
 //! demo
-use std::path::Path;
 use crate::args::operate::DemoArgs;
 use crate::commands::Context;
 use crate::trouble::Trouble;
-pub(crate) fn code(_c: &Context, _dir: Option<&Path>, _person: &str) -> Result<(), Trouble> { Ok(()) }
-pub(crate) async fn run(_c: &Context, _args: DemoArgs) -> Result<(), Trouble> { Ok(()) }
+use std::path::Path;
+pub(crate) fn code(_c: &Context, _dir: Option<&Path>, _person: &str) -> Result<(), Trouble> {
+    Ok(())
+}
+pub(crate) async fn run(_c: &Context, _args: DemoArgs) -> Result<(), Trouble> {
+    Ok(())
+}

@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
+use daypass_api::hidden::Hidden;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -21,7 +22,7 @@ pub(crate) struct Home {
 }
 
 /// A stored login.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Login {
     /// Version of this file.
@@ -30,15 +31,9 @@ pub(crate) struct Login {
     pub(crate) url: String,
     pub(crate) person: String,
     /// The bearer token. SECURITY: only ever written to a 0600 file.
-    pub(crate) token: Zeroizing<String>,
+    pub(crate) token: Hidden,
     /// When the login ends, microseconds since the epoch.
     pub(crate) ends: u64,
-}
-
-impl std::fmt::Debug for Login {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Login").field("url", &self.url).field("person", &self.person).finish_non_exhaustive()
-    }
 }
 
 impl Home {
@@ -49,7 +44,10 @@ impl Home {
             return Ok(Self::at(&home));
         }
         let user = folder("HOME").ok_or_else(|| {
-            Trouble::missing("neither `DAYPASS_HOME` nor `HOME` is set", "set `DAYPASS_HOME` to a folder of yours")
+            Trouble::missing(
+                "neither `DAYPASS_HOME` nor `HOME` is set",
+                "set `DAYPASS_HOME` to a folder of yours",
+            )
         });
         let under = |xdg: &str, rest: &str| match folder(xdg) {
             Some(base) => Ok(base.join("daypass")),
@@ -71,12 +69,16 @@ impl Home {
         let path = self.login_path();
         let Some(text) = read(&path)? else { return Ok(None) };
         serde_json::from_slice(&text).map(Some).map_err(|error| {
-            Trouble::input(format!("cannot understand `{}`: {error}", path.display()), "remove it and run `daypass login`")
+            Trouble::input(
+                format!("cannot understand `{}`: {error}", path.display()),
+                "remove it and run `daypass login`",
+            )
         })
     }
 
     pub(crate) fn store_login(&self, login: &Login) -> Result<(), Trouble> {
-        let text = serde_json::to_vec_pretty(login).map(Zeroizing::new).map_err(|e| Trouble::Output(e.into()))?;
+        let text =
+            serde_json::to_vec_pretty(login).map(Zeroizing::new).map_err(|e| Trouble::Output(e.into()))?;
         write_private(&self.login_path(), &text)
     }
 
@@ -84,7 +86,9 @@ impl Home {
     pub(crate) fn forget_login(&self) -> Result<(), Trouble> {
         let path = self.login_path();
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Trouble::file(path, "remove")(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Trouble::file(path, "remove")(error))
+            }
             _ => Ok(()),
         }
     }
@@ -160,7 +164,11 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Trouble> {
 
 /// Makes a folder, and those above it, for this person only.
 pub(crate) fn make_private_folder(folder: &Path) -> Result<(), Trouble> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Trouble::file(folder, "make the folder"))
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(Trouble::file(folder, "make the folder"))
 }
 
 #[cfg(test)]
@@ -176,11 +184,11 @@ mod tests {
             v: 1,
             url: "https://127.0.0.1:8440".into(),
             person: "bob".into(),
-            token: Zeroizing::new("dl_secret".into()),
+            token: Hidden("dl_secret".into()),
             ends: 7,
         };
         home.store_login(&login).unwrap();
-        assert_eq!(*home.login().unwrap().unwrap().token, "dl_secret");
+        assert_eq!(home.login().unwrap().unwrap().token.expose(), "dl_secret");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&home.login_path()), 0o600);
         assert_eq!(mode(&folder.path().join("home")), 0o700);

@@ -24,7 +24,9 @@ fn main() -> ExitCode {
     trust::install_provider();
     let cli = args::Cli::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_env("DAYPASS_LOG").unwrap_or_else(|_| EnvFilter::new("warn,daypass=info")))
+        .with_env_filter(
+            EnvFilter::try_from_env("DAYPASS_LOG").unwrap_or_else(|_| EnvFilter::new("warn,daypass=info")),
+        )
         .with_writer(std::io::stderr)
         .init();
     let done = tokio::runtime::Builder::new_multi_thread()

@@ -21,7 +21,9 @@ pub(crate) struct Out {
 
 impl Out {
     pub(crate) fn new(json: bool) -> Self {
-        let width = io::stdout().is_terminal().then(|| crossterm::terminal::size().map_or(80, |(columns, _)| columns));
+        let width = io::stdout()
+            .is_terminal()
+            .then(|| crossterm::terminal::size().map_or(80, |(columns, _)| columns));
         Self { json, width, zone: TimeZone::system() }
     }
 
@@ -100,7 +102,7 @@ impl Out {
 /// A table without vertical lines that fits `width` columns.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>], width: Option<u16>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     match width {
         Some(width) => table.set_width(width),
         None => table.set_width(u16::MAX),
@@ -155,7 +157,12 @@ mod tests {
 
     fn requests() -> Vec<Vec<String>> {
         vec![
-            vec!["R-1".into(), "bob".into(), "prod-orders".into(), "the nightly total of 3 March is wrong, need to look at the orders of that day".into()],
+            vec![
+                "R-1".into(),
+                "bob".into(),
+                "prod-orders".into(),
+                "the nightly total of 3 March is wrong, need to look at the orders of that day".into(),
+            ],
             vec!["R-12".into(), "carol".into(), "prod-orders".into(), "page".into()],
         ]
     }
@@ -164,7 +171,13 @@ mod tests {
     fn a_table_fits_the_terminal() {
         let narrow = table(&["request", "person", "resource", "reason"], &requests(), Some(60));
         assert!(narrow.lines().all(|line| line.chars().count() <= 60), "{narrow}");
-        insta::assert_snapshot!(narrow, @"");
+        insta::assert_snapshot!(narrow, @r#"
+    REQUEST  PERSON  RESOURCE     REASON
+    R-1      bob     prod-orders  the nightly total of 3 March
+                                  is wrong, need to look at
+                                  the orders of that day
+    R-12     carol   prod-orders  page
+"#);
         let piped = table(&["request", "person", "resource", "reason"], &requests(), None);
         assert_eq!(piped.lines().count(), 3, "{piped}");
     }

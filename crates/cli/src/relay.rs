@@ -19,7 +19,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
-use self::wire::{Framed, Opening, error_response, notice, password_message, read_message, read_opening, startup};
+use self::wire::{
+    Framed, Opening, error_response, notice, password_message, read_message, read_opening, startup,
+};
 
 /// Bytes read at once; also what is held per direction.
 const BUFFER_LEN: usize = 64 << 10;
@@ -46,7 +48,10 @@ pub(crate) struct Route {
 
 impl std::fmt::Debug for Route {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Route").field("gateway", &self.gateway).field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("Route")
+            .field("gateway", &self.gateway)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,7 +99,10 @@ async fn dial(route: &Route) -> io::Result<TlsStream<TcpStream>> {
     TlsConnector::from(route.tls.clone()).connect(route.name.clone(), stream).await
 }
 
-async fn local_password_fits<S: AsyncRead + AsyncWrite + Unpin>(local: &mut S, wanted: &str) -> io::Result<bool> {
+async fn local_password_fits<S: AsyncRead + AsyncWrite + Unpin>(
+    local: &mut S,
+    wanted: &str,
+) -> io::Result<bool> {
     local.write_all(&wire::ASK_PASSWORD).await?;
     let (kind, body) = read_message(local).await?;
     let offered = body.strip_suffix(&[0]).unwrap_or(&body);
@@ -102,7 +110,9 @@ async fn local_password_fits<S: AsyncRead + AsyncWrite + Unpin>(local: &mut S, w
     if kind == b'p' && wire::digest(offered) == wire::digest(wanted.as_bytes()) {
         return Ok(true);
     }
-    local.write_all(&error_response("28P01", "this port needs the password that `daypass connect` printed")).await?;
+    local
+        .write_all(&error_response("28P01", "this port needs the password that `daypass connect` printed"))
+        .await?;
     local.shutdown().await?;
     Ok(false)
 }
@@ -116,7 +126,11 @@ where
         let (kind, body) = read_message(gateway).await?;
         match (kind, body.first_chunk::<4>().map(|code| u32::from_be_bytes(*code))) {
             (b'R', Some(wire::CLEARTEXT_PASSWORD)) => {
-                let pass = route.pass.read().map(|pass| pass.clone()).map_err(|_| io::Error::other("the pass is gone"))?;
+                let pass = route
+                    .pass
+                    .read()
+                    .map(|pass| pass.clone())
+                    .map_err(|_| io::Error::other("the pass is gone"))?;
                 gateway.write_all(&password_message(&pass)).await?;
             }
             (b'R', Some(wire::AUTHENTICATION_OK)) => {

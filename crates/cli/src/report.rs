@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::trouble::{Refusal, Trouble};
 
 /// Exit codes, also in `docs/reference/cli.md`.
+#[cfg_attr(not(test), expect(dead_code, reason = "the reference is made by a test"))]
 pub(crate) const EXIT_CODES: [(u8, &str); 7] = [
     (1, "it failed"),
     (2, "the command line or its input does not fit"),
@@ -78,9 +79,9 @@ pub(crate) fn report(trouble: &Trouble) -> Report {
             "check that the path is right and that you may use it",
         ),
         Trouble::Input { what, hint } => Report::new(2, what, hint),
-        Trouble::Missing { what, hint } | Trouble::Program { what, hint } | Trouble::Problems { what, hint } => {
-            Report::new(1, what, hint)
-        }
+        Trouble::Missing { what, hint }
+        | Trouble::Program { what, hint }
+        | Trouble::Problems { what, hint } => Report::new(1, what, hint),
         Trouble::Waited { what, hint } | Trouble::TurnedDown { what, hint } => Report::new(3, what, hint),
         Trouble::NotProven { findings } => Report::new(
             5,
@@ -132,7 +133,10 @@ mod tests {
             Trouble::LoginEnded,
             Trouble::Unreachable { url: "https://127.0.0.1:1".into(), source: "connection refused".into() },
             Trouble::Untrusted { url: "https://127.0.0.1:1".into(), source: "unknown issuer".into() },
-            Trouble::BadAnswer { url: "https://127.0.0.1:1".into(), source: "expected value at line 1".into() },
+            Trouble::BadAnswer {
+                url: "https://127.0.0.1:1".into(),
+                source: "expected value at line 1".into(),
+            },
             Trouble::File {
                 path: "daypass.toml".into(),
                 doing: "read",
@@ -146,10 +150,56 @@ mod tests {
                 message: "you cannot approve your own request".into(),
                 hint: Some("ask one of: alice".into()),
             }),
-            Trouble::Api(Refusal { status: 404, code: "not-found".into(), message: "no request `R-9`".into(), hint: None }),
+            Trouble::Api(Refusal {
+                status: 404,
+                code: "not-found".into(),
+                message: "no request `R-9`".into(),
+                hint: None,
+            }),
         ];
-        let all: String = troubles.iter().map(|t| report(t)).map(|r| format!("{r}exit: {}\n\n", r.exit)).collect();
-        insta::assert_snapshot!(all, @"");
+        let all: String =
+            troubles.iter().map(|t| report(t)).map(|r| format!("{r}exit: {}\n\n", r.exit)).collect();
+        insta::assert_snapshot!(all, @r#"
+    error: you are not logged in
+    hint: run `daypass login https://<control plane>:8440`
+    exit: 4
+
+    error: your login has ended
+    hint: run `daypass login`
+    exit: 4
+
+    error: cannot reach the control plane at `https://127.0.0.1:1`: connection refused
+    hint: is it running (`daypass serve`), and is the address right? `daypass doctor` looks closer
+    exit: 6
+
+    error: cannot trust the certificate of `https://127.0.0.1:1`: unknown issuer
+    hint: somebody may be in between; if its authority was really renewed, log in again with `--fingerprint`
+    exit: 6
+
+    error: `https://127.0.0.1:1` gave an answer that makes no sense here: expected value at line 1
+    hint: check with `daypass doctor` that both sides are of the same version
+    exit: 1
+
+    error: cannot read `daypass.toml`: no such file or directory
+    hint: check that the path is right and that you may use it
+    exit: 1
+
+    error: not proven: 2 findings
+    hint: keep a copy of the files as they are, and compare with another copy, a witness or a backup
+    exit: 5
+
+    error: interrupted
+    hint: nothing was sent after that
+    exit: 130
+
+    error: you cannot approve your own request
+    hint: ask one of: alice
+    exit: 3
+
+    error: no request `R-9`
+    hint: check the name; what you may not see is not found either
+    exit: 1
+"#);
     }
 
     #[test]

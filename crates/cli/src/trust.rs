@@ -40,8 +40,9 @@ pub(crate) fn same_fingerprint(a: &str, b: &str) -> bool {
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Trouble> {
-    let found: Vec<_> =
-        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| not_pem(&error.to_string()))?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| not_pem(&error.to_string()))?;
     if found.is_empty() { Err(not_pem("there is no certificate in it")) } else { Ok(found) }
 }
 

@@ -126,10 +126,14 @@ mod tests {
         assert_eq!(parse_span("45s").unwrap(), Span(45));
         assert!(parse_span("0s").is_err());
         assert!(parse_span("soon").is_err());
-        assert_eq!([span(45), span(1_745), span(5_400), span(183_600), span(0)], [
-            "45s", "29m 5s", "1h 30m", "2d 3h", "0s"
-        ]);
-        assert_eq!([duration_us(820), duration_us(3_140), duration_us(12_000_000)], ["820 µs", "3.1 ms", "12.0 s"]);
+        assert_eq!(
+            [span(45), span(1_745), span(5_400), span(183_600), span(0)],
+            ["45s", "29m 5s", "1h 30m", "2d 3h", "0s"]
+        );
+        assert_eq!(
+            [duration_us(820), duration_us(3_140), duration_us(12_000_000)],
+            ["820 µs", "3.1 ms", "12.0 s"]
+        );
     }
 
     #[test]

@@ -6,7 +6,6 @@ use daypass_api::Done;
 use daypass_api::auth::{EnrollRequest, EnrollResponse, LoginRequest, LoginResponse, Whoami};
 use daypass_api::hidden::Hidden;
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::Context;
 use crate::args::operate::{EnrollArgs, LoginArgs, TrustArgs};
@@ -36,7 +35,7 @@ pub(crate) async fn login(c: &Context, args: LoginArgs) -> Result<(), Trouble> {
         v: 1,
         url: url.clone(),
         person: opened.person.clone(),
-        token: Zeroizing::new(opened.token.expose().to_owned()),
+        token: opened.token,
         ends: opened.ends_at,
     })?;
     if c.out.is_json() {
@@ -73,7 +72,9 @@ pub(crate) async fn logout(c: &Context) -> Result<(), Trouble> {
     c.home.forget_login()?;
     match told {
         // It is gone here whatever the control plane says; a token it no longer knows is no trouble.
-        Ok(()) | Err(Trouble::NotLoggedIn | Trouble::LoginEnded | Trouble::Api(_)) => c.out.line("logged out"),
+        Ok(()) | Err(Trouble::NotLoggedIn | Trouble::LoginEnded | Trouble::Api(_)) => {
+            c.out.line("logged out")
+        }
         Err(error) => Err(error),
     }
 }
@@ -100,14 +101,22 @@ pub(crate) async fn whoami(c: &Context) -> Result<(), Trouble> {
         ("tenure ends", me.tenure_ends_at.map(|at| c.out.clock(at)).unwrap_or_default()),
         ("at", client.url().to_owned()),
         ("login", format!("{}, until {}", me.login, c.out.clock(me.login_ends_at))),
-        ("second factor", format!("given {} ago", when::span(when::now().saturating_sub(me.factor_at) / 1_000_000))),
+        (
+            "second factor",
+            format!("given {} ago", when::span(when::now().saturating_sub(me.factor_at) / 1_000_000)),
+        ),
     ])
 }
 
 fn address(c: &Context, given: Option<&str>, stored: Option<&Login>) -> Result<String, Trouble> {
-    given.or(c.server.as_deref()).map(normalise).or_else(|| stored.map(|login| login.url.clone())).ok_or_else(|| {
-        Trouble::input("no address of a control plane was given", "run `daypass login https://<control plane>:8440`")
-    })
+    given.or(c.server.as_deref()).map(normalise).or_else(|| stored.map(|login| login.url.clone())).ok_or_else(
+        || {
+            Trouble::input(
+                "no address of a control plane was given",
+                "run `daypass login https://<control plane>:8440`",
+            )
+        },
+    )
 }
 
 /// A client that trusts what `trust` names, what was stored, or what the person confirms; stores the authority.
@@ -126,7 +135,9 @@ async fn trusted(c: &Context, url: &str, trust: &TrustArgs) -> Result<Client, Tr
     let believed = match &trust.fingerprint {
         Some(expected) => trust::same_fingerprint(expected, &offered),
         None => {
-            c.out.note(format!("`{url}` is new to you. Its authority has the SHA-256 fingerprint\n  {offered}"))?;
+            c.out.note(format!(
+                "`{url}` is new to you. Its authority has the SHA-256 fingerprint\n  {offered}"
+            ))?;
             ask::confirm("Is that the one you were given?", "--fingerprint or --ca")?
         }
     };

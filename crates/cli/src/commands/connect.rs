@@ -83,7 +83,7 @@ async fn ask_and_wait(
         Some(request) => request,
         None => {
             c.out.note(format!("You have no access to {resource} now, so this asks for it."))?;
-            file(c, client, resource, role.clone(), &args.ask).await?
+            file(client, resource, role.clone(), &args.ask).await?
         }
     };
     waiting::wait(c, client, request, args.wait).await?;
@@ -94,15 +94,22 @@ async fn ask_and_wait(
 fn route(c: &Context, client: &Client, pass: &Pass) -> Result<Route, Trouble> {
     let host = gateway_host(client, pass);
     let name = ServerName::try_from(host.clone()).map_err(|_| {
-        Trouble::missing(format!("`{host}` is no host name"), "set `public_host` in the configuration of the gateway")
+        Trouble::missing(
+            format!("`{host}` is no host name"),
+            "set `public_host` in the configuration of the gateway",
+        )
     })?;
     let authority = match &pass.ca_pem {
         Some(pem) => pem.clone().into_bytes(),
         None => c.home.authority(client.url())?.ok_or(Trouble::NotLoggedIn)?,
     };
-    
+
     Ok(Route {
-        gateway: if host.contains(':') { format!("[{host}]:{}", pass.port) } else { format!("{host}:{}", pass.port) },
+        gateway: if host.contains(':') {
+            format!("[{host}]:{}", pass.port)
+        } else {
+            format!("{host}:{}", pass.port)
+        },
         name,
         tls: Arc::new(trust::client_config(&authority)?),
         user: pass.user.clone(),

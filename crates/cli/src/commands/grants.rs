@@ -16,7 +16,8 @@ pub(crate) async fn status(c: &Context) -> Result<(), Trouble> {
     let client = c.client()?;
     let grants: List<Grant> = client.fetch("/v1/grants").await?;
     let requests: List<Request> = client.fetch("/v1/requests").await?;
-    let grants: Vec<Grant> = grants.items.into_iter().filter(|g| g.person == client.person() && open(g)).collect();
+    let grants: Vec<Grant> =
+        grants.items.into_iter().filter(|g| g.person == client.person() && open(g)).collect();
     let (mine, for_me): (Vec<Request>, Vec<Request>) = requests
         .items
         .into_iter()
@@ -45,7 +46,10 @@ pub(crate) async fn status(c: &Context) -> Result<(), Trouble> {
         c.out.line(format!("{} waits for {}", request.id, approvers(request).join(", ")))?;
     }
     for request in &for_me {
-        c.out.line(format!("{} of {} waits for you: daypass approve {}", request.id, request.person, request.id))?;
+        c.out.line(format!(
+            "{} of {} waits for you: daypass approve {}",
+            request.id, request.person, request.id
+        ))?;
     }
     Ok(())
 }
@@ -105,14 +109,20 @@ pub(crate) async fn extend(c: &Context, args: &ExtendArgs) -> Result<(), Trouble
     told(c, &extended, &extended_words(c, &extended))
 }
 
-pub(crate) async fn extend_grant(client: &Client, grant: &str, reason: Option<String>) -> Result<Extended, Trouble> {
+pub(crate) async fn extend_grant(
+    client: &Client,
+    grant: &str,
+    reason: Option<String>,
+) -> Result<Extended, Trouble> {
     client.post(&format!("/v1/grants/{}/extend", segment(grant)), &Because { reason, totp: None }).await
 }
 
 pub(crate) fn extended_words(c: &Context, extended: &Extended) -> String {
     match &extended.grant {
         Some(grant) => format!("extended: {} goes on until {}", grant.resource, c.out.clock(grant.ends_at)),
-        None => format!("asked: {} waits for an approval; sessions go on until the old end", extended.request),
+        None => {
+            format!("asked: {} waits for an approval; sessions go on until the old end", extended.request)
+        }
     }
 }
 
@@ -220,8 +230,16 @@ mod tests {
 
     #[test]
     fn a_pass_is_written_for_tools() {
-        insta::assert_snapshot!(written(PassFormat::Url, &pass(), "127.0.0.1", "orders", Some("/home/bob/gateway ca.pem")), @"");
-        insta::assert_snapshot!(written(PassFormat::Env, &pass(), "gw.example", "o'rders", None), @"");
-        insta::assert_snapshot!(written(PassFormat::Pgpass, &pass(), "::1", "orders", None), @"");
+        insta::assert_snapshot!(written(PassFormat::Url, &pass(), "127.0.0.1", "orders", Some("/home/bob/gateway ca.pem")), @"postgresql://prod-orders%2Forders-fix:dp_abc@127.0.0.1:5440/orders?sslmode=verify-full&sslrootcert=/home/bob/gateway%20ca.pem");
+        insta::assert_snapshot!(written(PassFormat::Env, &pass(), "gw.example", "o'rders", None), @r#"
+    export PGHOST='gw.example'
+    export PGPORT='5440'
+    export PGUSER='prod-orders/orders-fix'
+    export PGPASSWORD='dp_abc'
+    export PGDATABASE='o'\''rders'
+    export PGSSLMODE='verify-full'
+    export PGSSLROOTCERT='system'
+"#);
+        insta::assert_snapshot!(written(PassFormat::Pgpass, &pass(), "::1", "orders", None), @r#"\:\:1:5440:orders:prod-orders/orders-fix:dp_abc"#);
     }
 }

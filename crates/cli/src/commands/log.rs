@@ -93,7 +93,9 @@ pub(crate) async fn show(c: &Context, args: &ShowArgs) -> Result<(), Trouble> {
         .record
         .rsplit_once(['/', '#'])
         .and_then(|(log, index)| Some((log, index.parse::<u64>().ok()?)))
-        .ok_or_else(|| Trouble::input(format!("`{}` names no record", args.record), "write it like `activity/17`"))?;
+        .ok_or_else(|| {
+            Trouble::input(format!("`{}` names no record", args.record), "write it like `activity/17`")
+        })?;
     let record: Record = c.client()?.fetch(&format!("/v1/log/records/{}/{index}", segment(log))).await?;
     if c.out.is_json() {
         return c.out.json(&record);
@@ -143,7 +145,13 @@ fn show_line(c: &Context, record: &Record) -> Result<(), Trouble> {
         return c.out.json_line(record);
     }
     let who = [member(record, "person"), member(record, "resource")].join(" ");
-    c.out.line(format!("{}  {:<14} {:<24} {}", c.out.clock(record.at), record.kind, who.trim(), short(&details(record), 160)))
+    c.out.line(format!(
+        "{}  {:<14} {:<24} {}",
+        c.out.clock(record.at),
+        record.kind,
+        who.trim(),
+        short(&details(record), 160)
+    ))
 }
 
 fn member(record: &Record, name: &str) -> String {
@@ -156,8 +164,8 @@ fn member(record: &Record, name: &str) -> String {
 /// What was said or done, in one line: opened text first, then the facts that matter for this kind of record.
 fn details(record: &Record) -> String {
     const FACTS: [&str; 14] = [
-        "session", "action", "request", "grant", "role", "verb", "tag", "rows", "sqlstate", "reason", "by", "hold",
-        "ends", "status",
+        "session", "action", "request", "grant", "role", "verb", "tag", "rows", "sqlstate", "reason", "by",
+        "hold", "ends", "status",
     ];
     let mut parts: Vec<String> = record.opened.values().cloned().collect();
     for name in FACTS {

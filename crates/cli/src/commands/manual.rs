@@ -36,7 +36,8 @@ fn write_pages(command: &clap::Command, name: &str, folder: &Path) -> Result<usi
     let path = folder.join(format!("{name}.1"));
     fs::write(&path, page).map_err(Trouble::file(&path, "write"))?;
     let mut pages = 1;
-    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help") {
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help")
+    {
         pages += write_pages(inner, &format!("{name}-{}", inner.get_name()), folder)?;
     }
     Ok(pages)

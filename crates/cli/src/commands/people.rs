@@ -8,7 +8,9 @@ use daypass_api::{Done, List};
 
 use super::Context;
 use super::requests::{post_done, told};
-use crate::args::operate::{PersonAddArgs, PersonKind as Kind, PersonRef, SecretRef, SecretSetArgs, SuspendArgs};
+use crate::args::operate::{
+    PersonAddArgs, PersonKind as Kind, PersonRef, SecretRef, SecretSetArgs, SuspendArgs,
+};
 use crate::ask;
 use crate::client::segment;
 use crate::trouble::Trouble;
@@ -47,7 +49,11 @@ fn invited(c: &Context, url: &str, invitation: &Invitation) -> Result<(), Troubl
     if c.out.is_json() {
         return c.out.json(invitation);
     }
-    c.out.line(format!("{} can enroll until {} with:", invitation.person, c.out.clock(invitation.ends_at)))?;
+    c.out.line(format!(
+        "{} can enroll until {} with:",
+        invitation.person,
+        c.out.clock(invitation.ends_at)
+    ))?;
     c.out.line(format!("  daypass enroll {} {} --url {url}", invitation.person, invitation.code.expose()))?;
     c.out.note("send it on a way that only this person reads; it works once")
 }

@@ -64,7 +64,8 @@ pub(crate) async fn apply(c: &Context, args: &PolicyFolder) -> Result<(), Troubl
         Err(Trouble::Api(refusal)) if refusal.status == 404 => None,
         Err(error) => return Err(error),
     };
-    let applied: PolicyApplied = client.post("/v1/policy/apply", &PolicyFiles { files, expected_version }).await?;
+    let applied: PolicyApplied =
+        client.post("/v1/policy/apply", &PolicyFiles { files, expected_version }).await?;
     if c.out.is_json() {
         return c.out.json(&applied);
     }
@@ -136,6 +137,10 @@ mod tests {
             message: "there is no class `reed`".into(),
             hint: "did you mean `read`?".into(),
         };
-        insta::assert_snapshot!(excerpt(Path::new("policy"), &files, &problem), @"");
+        insta::assert_snapshot!(excerpt(Path::new("policy"), &files, &problem), @r#"
+    policy/roles.toml:2: there is no class `reed`
+      2 | allow = ["reed"]
+      hint: did you mean `read`?
+"#);
     }
 }

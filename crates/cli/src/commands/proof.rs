@@ -33,8 +33,16 @@ pub(crate) async fn who_had_access(c: &Context, args: &WhoHadAccessArgs) -> Resu
     };
     let headers = ["who", "role", "could", "grant", "from", "until", "approved by"];
     let when = when::moment(answer.at, c.out.zone());
-    c.out.list(&answer.people, &headers, row, &format!("nobody had access to {} at {when}", answer.resource))?;
-    c.out.note(format!("at {when}, replayed from the first {} records of the control log", answer.control_size))
+    c.out.list(
+        &answer.people,
+        &headers,
+        row,
+        &format!("nobody had access to {} at {when}", answer.resource),
+    )?;
+    c.out.note(format!(
+        "at {when}, replayed from the first {} records of the control log",
+        answer.control_size
+    ))
 }
 
 pub(crate) async fn why(c: &Context, args: &WhyArgs) -> Result<(), Trouble> {
@@ -48,18 +56,28 @@ pub(crate) async fn why(c: &Context, args: &WhyArgs) -> Result<(), Trouble> {
     }
     c.out.line(&why.subject)?;
     for step in &why.steps {
-        c.out.line(format!("  {}  {:<14} {}", c.out.clock(step.at), format!("{}/{}", step.log, step.index), step.words))?;
+        c.out.line(format!(
+            "  {}  {:<14} {}",
+            c.out.clock(step.at),
+            format!("{}/{}", step.log, step.index),
+            step.words
+        ))?;
     }
     Ok(())
 }
 
 pub(crate) async fn evidence_grant(c: &Context, args: EvidenceGrantArgs) -> Result<(), Trouble> {
-    let path = args.output.unwrap_or_else(|| PathBuf::from(format!("evidence-{}.zip", file_name(&args.grant))));
-    let bytes = c
-        .client()?
-        .bytes(&format!("/v1/evidence/grants/{}", segment(&args.grant)))
-        .await?
-        .ok_or_else(|| Trouble::missing(format!("there is no grant `{}`", args.grant), "`daypass log search --kind grant-started` lists grants"))?;
+    let path =
+        args.output.unwrap_or_else(|| PathBuf::from(format!("evidence-{}.zip", file_name(&args.grant))));
+    let bytes =
+        c.client()?.bytes(&format!("/v1/evidence/grants/{}", segment(&args.grant))).await?.ok_or_else(
+            || {
+                Trouble::missing(
+                    format!("there is no grant `{}`", args.grant),
+                    "`daypass log search --kind grant-started` lists grants",
+                )
+            },
+        )?;
     fs::write(&path, &bytes).map_err(Trouble::file(&path, "write"))?;
     let shown = path.display().to_string();
     if c.out.is_json() {

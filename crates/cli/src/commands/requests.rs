@@ -24,26 +24,29 @@ pub(crate) async fn resources(c: &Context) -> Result<(), Trouble> {
             resource.kind.clone(),
             resource.database.clone(),
             if roles.is_empty() { "nothing".to_owned() } else { roles.join("\n") },
-            access.map(|a| format!("{} until {}", a.classes.join(", "), c.out.clock(a.ends_at))).unwrap_or_default(),
+            access
+                .map(|a| format!("{} until {}", a.classes.join(", "), c.out.clock(a.ends_at)))
+                .unwrap_or_default(),
         ]
     };
-    c.out.list(&list.items, &["resource", "kind", "database", "you may ask for", "you have"], row, "no resources")
+    c.out.list(
+        &list.items,
+        &["resource", "kind", "database", "you may ask for", "you have"],
+        row,
+        "no resources",
+    )
 }
 
 fn role_words(role: &RoleOffer) -> String {
-    let steps = if role.steps.is_empty() { "nobody has to approve".to_owned() } else { role.steps.join(", then ") };
-    format!(
-        "{}: {}; up to {}; {steps}",
-        role.name,
-        role.classes.join(", "),
-        when::span(role.max_duration_s)
-    )
+    let steps =
+        if role.steps.is_empty() { "nobody has to approve".to_owned() } else { role.steps.join(", then ") };
+    format!("{}: {}; up to {}; {steps}", role.name, role.classes.join(", "), when::span(role.max_duration_s))
 }
 
 pub(crate) async fn request(c: &Context, args: &RequestArgs) -> Result<(), Trouble> {
     let client = c.client()?;
     let (resource, role) = target(&args.resource, args.ask.role.as_deref());
-    let filed = file(c, &client, &resource, role, &args.ask).await?;
+    let filed = file(&client, &resource, role, &args.ask).await?;
     if c.out.is_json() {
         return c.out.json(&filed);
     }
@@ -62,7 +65,6 @@ pub(crate) fn target(text: &str, role: Option<&str>) -> (String, Option<String>)
 
 /// Files a request, asking at the terminal for what the flags do not say.
 pub(crate) async fn file(
-    c: &Context,
     client: &Client,
     resource: &str,
     role: Option<String>,
@@ -70,7 +72,10 @@ pub(crate) async fn file(
 ) -> Result<Request, Trouble> {
     let known: List<Resource> = client.fetch("/v1/resources").await?;
     let found = known.items.into_iter().find(|r| r.name == resource).ok_or_else(|| {
-        Trouble::missing(format!("there is no resource `{resource}` for you"), "`daypass resources` lists them")
+        Trouble::missing(
+            format!("there is no resource `{resource}` for you"),
+            "`daypass resources` lists them",
+        )
     })?;
     let role = choose_role(&found, role)?;
     let reason = match &ask.reason {
@@ -90,17 +95,30 @@ pub(crate) async fn file(
     };
     if let Some(asked) = duration_s.filter(|asked| *asked > role.max_duration_s) {
         return Err(Trouble::input(
-            format!("`{}` gives at most {}, you asked for {}", role.name, when::span(role.max_duration_s), when::span(asked)),
+            format!(
+                "`{}` gives at most {}, you asked for {}",
+                role.name,
+                when::span(role.max_duration_s),
+                when::span(asked)
+            ),
             format!("ask with `--for {}`", when::span(role.max_duration_s).replace(' ', "")),
         ));
     }
-    let new =
-        NewRequest { resource: found.name.clone(), role: Some(role.name.clone()), reason, duration_s, starts_at: None };
+    let new = NewRequest {
+        resource: found.name.clone(),
+        role: Some(role.name.clone()),
+        reason,
+        duration_s,
+        starts_at: None,
+    };
     client.post("/v1/requests", &new).await
 }
 
 fn no_reason() -> Trouble {
-    Trouble::input("a reason is needed", "say with `--reason` why you need it; those who approve will read it")
+    Trouble::input(
+        "a reason is needed",
+        "say with `--reason` why you need it; those who approve will read it",
+    )
 }
 
 fn choose_role(resource: &Resource, wanted: Option<String>) -> Result<&RoleOffer, Trouble> {
@@ -166,8 +184,12 @@ fn step_words(step: &Step) -> String {
 
 /// Who could approve the open step.
 pub(crate) fn approvers(request: &Request) -> Vec<String> {
-    let mut people: Vec<String> =
-        request.steps.iter().filter(|step| step.status == "open").flat_map(|step| step.candidates.clone()).collect();
+    let mut people: Vec<String> = request
+        .steps
+        .iter()
+        .filter(|step| step.status == "open")
+        .flat_map(|step| step.candidates.clone())
+        .collect();
     people.sort();
     people.dedup();
     people

@@ -65,7 +65,10 @@ fn health_checks(health: Health) -> Vec<Check> {
         hint: (health.version != own).then(|| "update the older one".to_owned()),
     });
     for log in health.logs {
-        checks.push(passed(&format!("log {}", log.origin), format!("{} records, {} covered", log.size, log.covered)));
+        checks.push(passed(
+            &format!("log {}", log.origin),
+            format!("{} records, {} covered", log.size, log.covered),
+        ));
     }
     checks.extend(health.checks);
     checks

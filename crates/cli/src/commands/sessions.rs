@@ -59,11 +59,16 @@ async fn live(c: &Context, client: &Client) -> Result<(), Trouble> {
 pub(crate) async fn kill(c: &Context, args: KillArgs) -> Result<(), Trouble> {
     let client = c.client()?;
     let list: List<Session> = client.fetch("/v1/sessions").await?;
-    let ids = list.items.iter().filter(|session| session.status != "closed").map(|session| session.id.as_str());
+    let ids =
+        list.items.iter().filter(|session| session.status != "closed").map(|session| session.id.as_str());
     let id = one(ids, &args.session, "session", "daypass sessions")?;
     let body = Because { reason: Some(args.reason), totp: None };
     post_done(&client, &format!("/v1/sessions/{}/kill", segment(&id)), &body).await?;
-    if c.out.is_json() { c.out.json(&serde_json::json!({"killed": id})) } else { c.out.line(format!("closed {id}")) }
+    if c.out.is_json() {
+        c.out.json(&serde_json::json!({"killed": id}))
+    } else {
+        c.out.line(format!("closed {id}"))
+    }
 }
 
 pub(crate) async fn holds(c: &Context) -> Result<(), Trouble> {
@@ -91,7 +96,11 @@ pub(crate) async fn release(c: &Context, args: HoldReleaseArgs) -> Result<(), Tr
     let path = format!("/v1/holds/{}/release", segment(&id));
     let body = |totp| ApproveRequest { narrow: None, comment: None, totp };
     let _: serde_json::Value = with_factor(&client, &path, args.code, body).await?;
-    if c.out.is_json() { c.out.json(&serde_json::json!({"released": id})) } else { c.out.line(format!("✓ released {id}")) }
+    if c.out.is_json() {
+        c.out.json(&serde_json::json!({"released": id}))
+    } else {
+        c.out.line(format!("✓ released {id}"))
+    }
 }
 
 pub(crate) async fn refuse(c: &Context, args: HoldRefuseArgs) -> Result<(), Trouble> {
@@ -99,7 +108,11 @@ pub(crate) async fn refuse(c: &Context, args: HoldRefuseArgs) -> Result<(), Trou
     let id = hold_id(&client, &args.hold).await?;
     let body = Because { reason: args.reason, totp: None };
     let _: serde_json::Value = client.post(&format!("/v1/holds/{}/refuse", segment(&id)), &body).await?;
-    if c.out.is_json() { c.out.json(&serde_json::json!({"refused": id})) } else { c.out.line(format!("refused {id}")) }
+    if c.out.is_json() {
+        c.out.json(&serde_json::json!({"refused": id}))
+    } else {
+        c.out.line(format!("refused {id}"))
+    }
 }
 
 async fn hold_id(client: &Client, wanted: &str) -> Result<String, Trouble> {
@@ -108,12 +121,19 @@ async fn hold_id(client: &Client, wanted: &str) -> Result<String, Trouble> {
 }
 
 /// The one id that begins with `wanted`.
-fn one<'a>(ids: impl Iterator<Item = &'a str>, wanted: &str, noun: &str, lister: &str) -> Result<String, Trouble> {
+fn one<'a>(
+    ids: impl Iterator<Item = &'a str>,
+    wanted: &str,
+    noun: &str,
+    lister: &str,
+) -> Result<String, Trouble> {
     let fitting: Vec<&str> = ids.filter(|id| id.starts_with(wanted)).collect();
     match fitting.as_slice() {
         _ if fitting.contains(&wanted) => Ok(wanted.to_owned()),
         [only] => Ok((*only).to_owned()),
-        [] => Err(Trouble::missing(format!("there is no {noun} `{wanted}`"), format!("`{lister}` lists them"))),
+        [] => {
+            Err(Trouble::missing(format!("there is no {noun} `{wanted}`"), format!("`{lister}` lists them")))
+        }
         several => Err(Trouble::input(
             format!("`{wanted}` could be {}", several.join(" or ")),
             format!("write more of its name; `{lister}` lists them"),

@@ -51,7 +51,9 @@ async fn a_cancel_is_passed_on_whole() {
 
 #[tokio::test]
 async fn hostile_openings_end_the_connection() {
-    for bytes in [&[0xff; 64][..], &[0, 0, 0, 4, 0], &[0, 0, 0, 8, 0, 2, 0, 0], &[0x16, 3, 1, 0, 200, 1, 0, 0]] {
+    for bytes in
+        [&[0xff; 64][..], &[0, 0, 0, 4, 0], &[0, 0, 0, 8, 0, 2, 0, 0], &[0x16, 3, 1, 0, 200, 1, 0, 0]]
+    {
         assert!(opening(bytes).await.0.is_err(), "{bytes:?}");
     }
 }
@@ -60,7 +62,8 @@ async fn hostile_openings_end_the_connection() {
 fn framing_agrees_with_itself_however_the_bytes_arrive() {
     let stream = [message(b'T', &[7; 300]), notice("hello"), message(b'Z', b"I")].concat();
     for chunk in 1..40 {
-        let (mut framed, mut pending, mut out, mut boundaries) = (Framed::default(), Vec::new(), Vec::new(), 0);
+        let (mut framed, mut pending, mut out, mut boundaries) =
+            (Framed::default(), Vec::new(), Vec::new(), 0);
         for piece in stream.chunks(chunk) {
             pending.extend_from_slice(piece);
             let whole = framed.advance(&pending).unwrap();

@@ -52,7 +52,9 @@ pub(crate) async fn read_opening<S: AsyncRead + AsyncWrite + Unpin>(local: &mut 
         match code {
             SSL_CODE | GSS_CODE => local.write_all(b"N").await?,
             CANCEL_CODE => return Ok(Opening::Cancel(packet)),
-            _ if code >> 16 == 3 => return parameters(code, body.get(4..).unwrap_or_default()).map(Opening::Start),
+            _ if code >> 16 == 3 => {
+                return parameters(code, body.get(4..).unwrap_or_default()).map(Opening::Start);
+            }
             _ => return Err(violation("a protocol that is not PostgreSQL 3")),
         }
     }

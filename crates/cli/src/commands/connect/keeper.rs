@@ -69,7 +69,8 @@ impl Kept {
                 self.warned_s = at;
                 return Happened::Warn { left_s: left, ends_at: self.grant.ends_at };
             }
-            let until_warning = WARNINGS_S.iter().filter(|w| **w < self.warned_s).map(|w| left.saturating_sub(*w)).min();
+            let until_warning =
+                WARNINGS_S.iter().filter(|w| **w < self.warned_s).map(|w| left.saturating_sub(*w)).min();
             let nap_s = until_warning.unwrap_or(LOOK_EVERY_S).min(left).clamp(1, LOOK_EVERY_S);
             tokio::time::sleep(Duration::from_secs(nap_s)).await;
             match usable(&self.client, &self.grant.resource, self.role.as_deref()).await {

@@ -20,11 +20,29 @@ use crate::{home, out};
 
 /// What psql would take its way from, instead of ours.
 const ROUTING_VARIABLES: [&str; 15] = [
-    "PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGDATABASE", "PGSERVICE", "PGSSLMODE",
-    "PGSSLROOTCERT", "PGREQUIREAUTH", "PGCHANNELBINDING", "PGGSSENCMODE", "PGTARGETSESSIONATTRS", "PGSSLNEGOTIATION",
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGUSER",
+    "PGPASSWORD",
+    "PGPASSFILE",
+    "PGDATABASE",
+    "PGSERVICE",
+    "PGSSLMODE",
+    "PGSSLROOTCERT",
+    "PGREQUIREAUTH",
+    "PGCHANNELBINDING",
+    "PGGSSENCMODE",
+    "PGTARGETSESSIONATTRS",
+    "PGSSLNEGOTIATION",
 ];
 
-pub(super) async fn psql(c: &Context, route: Route, mut kept: Kept, args: &ConnectArgs) -> Result<(), Trouble> {
+pub(super) async fn psql(
+    c: &Context,
+    route: Route,
+    mut kept: Kept,
+    args: &ConnectArgs,
+) -> Result<(), Trouble> {
     let folder = SocketFolder::make()?;
     let listener = UnixListener::bind(folder.0.join(".s.PGSQL.5432"))
         .map_err(Trouble::file(&folder.0, "open a socket in"))?;
@@ -137,11 +155,12 @@ struct SocketFolder(PathBuf);
 impl SocketFolder {
     fn make() -> Result<Self, Trouble> {
         // A socket's path has at most 107 bytes: that rules out long temporary folders.
-        let base = [env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), Some(env::temp_dir()), Some("/tmp".into())]
-            .into_iter()
-            .flatten()
-            .find(|base| base.is_dir() && base.as_os_str().len() < 60)
-            .unwrap_or_else(|| "/tmp".into());
+        let base =
+            [env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), Some(env::temp_dir()), Some("/tmp".into())]
+                .into_iter()
+                .flatten()
+                .find(|base| base.is_dir() && base.as_os_str().len() < 60)
+                .unwrap_or_else(|| "/tmp".into());
         let folder = base.join(format!("daypass-{}-{}", std::process::id(), crate::random::hex(4)));
         home::make_private_folder(&folder)?;
         Ok(Self(folder))

@@ -15,7 +15,12 @@ use crate::when::{self, Span};
 const POLL_S: u64 = 25;
 
 /// Waits until the request is decided; an error unless it was approved.
-pub(super) async fn wait(c: &Context, client: &Client, request: Request, at_most: Span) -> Result<(), Trouble> {
+pub(super) async fn wait(
+    c: &Context,
+    client: &Client,
+    request: Request,
+    at_most: Span,
+) -> Result<(), Trouble> {
     c.out.note(format!(
         "filed {}: {} on {} for {}",
         request.id,
@@ -30,9 +35,17 @@ pub(super) async fn wait(c: &Context, client: &Client, request: Request, at_most
     while request.status == RequestStatus::Pending {
         let people = approvers(&request);
         if people != asked_of {
-            let who = if people.is_empty() { "nobody who could approve it now".to_owned() } else { people.join(" or ") };
+            let who = if people.is_empty() {
+                "nobody who could approve it now".to_owned()
+            } else {
+                people.join(" or ")
+            };
             let words = format!("waiting for {who} (they run: daypass approve {})", request.id);
-            if spinner.is_hidden() { c.out.note(&words)? } else { spinner.set_message(words) }
+            if spinner.is_hidden() {
+                c.out.note(&words)?
+            } else {
+                spinner.set_message(words)
+            }
             asked_of = people;
         }
         let left_s = give_up.saturating_sub(when::now()) / 1_000_000;
@@ -40,12 +53,16 @@ pub(super) async fn wait(c: &Context, client: &Client, request: Request, at_most
             spinner.finish_and_clear();
             return Err(Trouble::Waited {
                 what: format!("nobody has decided {} yet", request.id),
-                hint: format!("run the same command to go on waiting, or take it back: daypass withdraw {}", request.id),
+                hint: format!(
+                    "run the same command to go on waiting, or take it back: daypass withdraw {}",
+                    request.id
+                ),
             });
         }
         let wait_s = left_s.min(POLL_S);
         let path = format!("/v1/requests/{}", segment(&request.id));
-        let poll = client.query(&path, &[("wait_s", wait_s)], Duration::from_secs(wait_s));
+        let query = [("wait_s", wait_s)];
+        let poll = client.query(&path, &query, Duration::from_secs(wait_s));
         request = tokio::select! {
             polled = poll => polled?,
             _ = tokio::signal::ctrl_c() => {
@@ -68,8 +85,12 @@ fn decided(c: &Context, request: &Request) -> Result<(), Trouble> {
     };
     match request.status {
         RequestStatus::Approved | RequestStatus::Pending => {
-            let by: Vec<&str> =
-                request.steps.iter().flat_map(|step| &step.approvals).map(|approval| approval.person.as_str()).collect();
+            let by: Vec<&str> = request
+                .steps
+                .iter()
+                .flat_map(|step| &step.approvals)
+                .map(|approval| approval.person.as_str())
+                .collect();
             let by = if by.is_empty() { "policy".to_owned() } else { by.join(" and ") };
             c.out.note(format!("✓ approved by {by}"))
         }
