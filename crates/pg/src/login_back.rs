@@ -158,6 +158,7 @@ impl LoginBack {
     ///
     /// # Errors
     /// [`LoginFailure`]; the connection is then of no use.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else a target sends, it is not login")]
     pub fn receive(&mut self, tag: u8, body: &[u8], out: &mut BytesMut) -> Result<Step, LoginFailure> {
         match Back::parse(tag, body)? {
             Back::Authentication(asked) => self.authenticate(asked, out)?,
@@ -180,10 +181,6 @@ impl LoginBack {
             Back::ReadyForQuery(_) if matches!(self.stage, Stage::Settings) => {
                 return Ok(Step::Done(self.welcome.clone()));
             }
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "whatever else a target sends, it is not login"
-            )]
             _ => return Err(Violation::Unexpected { tag, during: "login to the target" }.into()),
         }
         Ok(Step::Going)

@@ -1,0 +1,399 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn of(sql: &str) -> Classified {
+    classify(sql.as_bytes(), Dialect::default())
+}
+
+/// `class,class !risk ~` where `~` marks a pure read.
+fn short(sql: &str) -> String {
+    let classified = of(sql);
+    let action = classified.resolve(|_| None);
+    let classes: Vec<&str> = action.classes.iter().map(Class::name).collect();
+    let risks: String = action.risks.iter().map(|r| format!(" !{}", r.name())).collect();
+    format!("{}{risks}{}", classes.join(","), if action.pure_read { " ~" } else { "" })
+}
+
+fn table(cases: &[(&str, &str)]) {
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter(|(sql, expected)| short(sql) != *expected)
+        .map(|(sql, expected)| {
+            format!("{sql}\n    expected {expected}\n    was      {} {:?}", short(sql), of(sql).trouble)
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn pure_reads() {
+    table(&[
+        ("SELECT abalance FROM pgbench_accounts WHERE aid = 5", "read ~"),
+        ("SELECT 1", "read ~"),
+        ("VALUES (1), (2)", "read ~"),
+        ("TABLE t", "read ~"),
+        ("SHOW search_path", "session ~"),
+        (
+            "SELECT count(*), max(a) OVER (PARTITION BY b ORDER BY lower(c)) FROM t GROUP BY ROLLUP (d)",
+            "read ~",
+        ),
+        ("WITH RECURSIVE x AS (SELECT 1 UNION ALL SELECT n + 1 FROM x) SELECT * FROM x", "read ~"),
+        ("SELECT pg_catalog.now(), current_user, CURRENT_TIMESTAMP, extract(year FROM d) FROM t", "read ~"),
+        ("SELECT * FROM generate_series(1, 10) g, LATERAL (SELECT g) s", "read ~"),
+        ("SELECT a->>'b', c @> '{}', d ~* 'x', e LIKE 'y', f BETWEEN 1 AND 2, g IN (1, 2) FROM t", "read ~"),
+        ("SELECT CASE WHEN a THEN b ELSE c END, COALESCE(d, e), a::int, ARRAY[1], ROW(1) FROM t", "read ~"),
+        ("EXPLAIN SELECT * FROM t", "read ~"),
+        ("SELECT * FROM t TABLESAMPLE system (1)", "read ~"),
+        ("SELECT xmlelement(name a), json_object('a': 1)", "read ~"),
+        ("SELECT 1; SELECT 2", "read ~"),
+        ("SELECT information_schema._pg_expandarray(i.indkey) FROM pg_index i", "read ~"),
+        ("", "session ~"),
+        ("-- nothing", "session ~"),
+    ]);
+}
+
+#[test]
+fn reads_that_act() {
+    table(&[
+        ("SELECT nextval('s')", "read,write"),
+        ("SELECT pg_catalog.setval('s', 1)", "read,write"),
+        ("SELECT my_function(1)", "read,call"),
+        ("SELECT public.lower('A')", "read,call"),
+        ("SELECT * FROM my_function(1)", "read,call"),
+        ("SELECT * FROM t ORDER BY my_function(a)", "read,call"),
+        ("SELECT * FROM t LIMIT my_function()", "read,call"),
+        ("SELECT * FROM t WINDOW w AS (ORDER BY f(a))", "read,call"),
+        ("SELECT count(*) FILTER (WHERE f(a)) FROM t", "read,call"),
+        ("SELECT string_agg(a, b ORDER BY f(c)) FROM t", "read,call"),
+        ("SELECT a FROM t GROUP BY GROUPING SETS ((f(a)), ())", "read,call"),
+        ("SELECT a OPERATOR(public.+) b FROM t", "read,call"),
+        ("SELECT * FROM t ORDER BY a USING OPERATOR(evil.<)", "read,call"),
+        ("SELECT a = ANY (SELECT b FROM t WHERE c <!> d)", "read,call"),
+        ("SELECT a OPERATOR(x.=) ANY (SELECT b FROM t)", "read,call"),
+        ("SELECT * FROM t TABLESAMPLE evil (1)", "read,call"),
+        ("SELECT * FROM a JOIN b ON f(a.x) = b.x", "read,call"),
+        ("SELECT (SELECT f())", "read,call"),
+        ("VALUES (f())", "read,call"),
+        ("SELECT DISTINCT ON (f(a)) a FROM t", "read,call"),
+        ("SELECT a[f()] FROM t", "read,call"),
+        ("SELECT * FROM XMLTABLE('/x' PASSING f() COLUMNS a int)", "read,call"),
+        ("SELECT * FROM JSON_TABLE(f(), '$' COLUMNS (a int PATH '$'))", "read,call"),
+        ("SELECT * FROM ROWS FROM (f(1), generate_series(1, 2))", "read,call"),
+        ("WITH x AS (SELECT f()) SELECT 1", "read,call"),
+        ("SELECT pg_advisory_lock(1)", "read,call"),
+        ("SELECT lo_unlink(1)", "read,call"),
+        ("SELECT pg_sleep(1)", "read"),
+        ("SELECT txid_current()", "read"),
+        ("SELECT pg_notify('a', 'b')", "session,read"),
+        ("SELECT * FROM t FOR UPDATE", "read,write"),
+        ("SELECT * FROM (SELECT * FROM t FOR SHARE) x", "read,write"),
+        ("SELECT * INTO x FROM t", "read,write,ddl"),
+        ("WITH d AS (DELETE FROM t WHERE a = 1 RETURNING *) SELECT * FROM d", "read,write"),
+        ("WITH d AS (UPDATE t SET a = 1) SELECT 1", "read,write !update-without-where"),
+        ("EXPLAIN ANALYZE DELETE FROM t", "read,write !delete-without-where"),
+        ("EXPLAIN (ANALYZE off, VERBOSE) DELETE FROM t", "read,write !delete-without-where"),
+        ("EXPLAIN DELETE FROM t", "read"),
+        ("EXPLAIN SELECT f()", "read,call"),
+        ("EXPLAIN EXECUTE x", "session,read,admin"),
+        ("SELECT 1; DELETE FROM t WHERE a = 1", "read,write"),
+    ]);
+}
+
+#[test]
+fn writes() {
+    table(&[
+        ("INSERT INTO t VALUES (1, 2)", "write"),
+        ("INSERT INTO t DEFAULT VALUES", "write"),
+        ("INSERT INTO t VALUES (1) RETURNING a", "read,write"),
+        ("INSERT INTO t SELECT * FROM u", "read,write"),
+        ("INSERT INTO t VALUES ((SELECT secret FROM u))", "read,write"),
+        ("INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET b = f(1)", "write,call"),
+        ("UPDATE t SET a = 1 WHERE b = 2", "write"),
+        ("UPDATE t SET a = 1", "write !update-without-where"),
+        ("UPDATE t SET a = 1 WHERE true", "write !update-without-where"),
+        ("UPDATE t SET a = 1 WHERE 1 = 1", "write !update-without-where"),
+        ("UPDATE t SET a = u.a FROM u WHERE t.b = u.b", "read,write"),
+        ("DELETE FROM t WHERE a = 1", "write"),
+        ("DELETE FROM t", "write !delete-without-where"),
+        ("DELETE FROM t WHERE CURRENT OF c", "write"),
+        ("DELETE FROM t USING u WHERE t.a = u.a RETURNING *", "read,write"),
+        ("MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE", "read,write"),
+        ("UPDATE pg_class SET relname = 'x' WHERE oid = 1", "write,admin"),
+        ("INSERT INTO pg_catalog.pg_proc SELECT 1", "read,write,admin"),
+        ("REFRESH MATERIALIZED VIEW v", "write"),
+        ("LOCK TABLE t IN ACCESS SHARE MODE", "read"),
+        ("LOCK TABLE t", "read,write"),
+        ("PREPARE TRANSACTION 'x'", "session,write"),
+        ("COPY t TO STDOUT", "read,copy-out"),
+        ("COPY (SELECT f() FROM t) TO STDOUT", "read,copy-out,call"),
+        ("COPY (DELETE FROM t RETURNING *) TO STDOUT", "read,write,copy-out !delete-without-where"),
+        ("COPY t FROM STDIN", "write,copy-in"),
+        ("COPY t FROM STDIN WHERE f(a)", "write,copy-in,call"),
+        ("COPY t TO '/tmp/x'", "admin"),
+        ("COPY t FROM PROGRAM 'id'", "admin"),
+        ("COPY t TO PROGRAM 'id'", "admin"),
+        ("COPY pg_authid TO STDOUT", "read,copy-out,admin"),
+    ]);
+}
+
+#[test]
+fn session_and_settings() {
+    table(&[
+        ("BEGIN", "session ~"),
+        ("ROLLBACK", "session ~"),
+        ("COMMIT", "session"),
+        ("SET statement_timeout = 0", "session"),
+        ("SET LOCAL search_path = public", "session"),
+        ("SET search_path = evil, pg_catalog", "session,call"),
+        ("SELECT pg_catalog.set_config('search_path', '', false)", "session,read"),
+        ("SELECT set_config('role', 'postgres', false)", "read,admin"),
+        ("SELECT set_config('ro' || 'le', 'postgres', false)", "read,admin"),
+        ("SELECT set_config(a, b, false) FROM t", "read,admin"),
+        ("SET ROLE postgres", "session,admin"),
+        ("SET SESSION AUTHORIZATION postgres", "session,admin"),
+        ("RESET ROLE", "session,admin"),
+        ("SET standard_conforming_strings = off", "session,admin"),
+        ("SET standard_conforming_strings = 1", "session,admin"),
+        ("SET NAMES 'SJIS'", "session,admin"),
+        ("SET NAMES 'UTF8'", "session"),
+        ("SET client_encoding TO 'UTF8'", "session"),
+        ("LISTEN x", "session"),
+        ("NOTIFY x, 'y'", "session"),
+        ("DISCARD ALL", "session"),
+        ("DECLARE c CURSOR FOR SELECT * FROM t", "session,read"),
+        ("DECLARE c CURSOR FOR SELECT f()", "session,read,call"),
+        ("FETCH 10 FROM c", "read"),
+        ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", "session"),
+        ("RESET ALL", "session"),
+    ]);
+}
+
+#[test]
+fn shape_and_administration() {
+    table(&[
+        ("CREATE TABLE t (a int DEFAULT 1, b timestamptz DEFAULT now())", "ddl"),
+        ("CREATE TABLE t (a int DEFAULT f())", "ddl,call"),
+        ("CREATE TABLE t AS SELECT * FROM u", "read,write,ddl"),
+        ("CREATE VIEW v AS SELECT nextval('s')", "read,write,ddl"),
+        ("CREATE INDEX CONCURRENTLY i ON t (lower(a)) WHERE b > 1", "ddl"),
+        ("CREATE INDEX i ON t (f(a))", "ddl,call"),
+        ("ALTER TABLE t ADD COLUMN a int, DROP COLUMN b", "ddl !drop"),
+        ("ALTER TABLE t ALTER a TYPE int USING 0", "write,ddl"),
+        ("ALTER TABLE t OWNER TO x", "ddl,admin"),
+        ("ALTER TABLE t DISABLE ROW LEVEL SECURITY", "ddl,admin"),
+        ("ALTER TABLE t RENAME TO u", "ddl"),
+        ("ALTER ROLE x RENAME TO y", "ddl,admin"),
+        ("DROP TABLE t", "ddl !drop"),
+        ("DROP POLICY p ON t", "ddl,admin !drop"),
+        ("TRUNCATE t", "write,ddl !truncate"),
+        ("CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()", "ddl,call"),
+        ("COMMENT ON TABLE t IS 'x'", "ddl"),
+        ("VACUUM t", "ddl"),
+        ("CREATE TABLE p PARTITION OF t FOR VALUES FROM (1) TO (2)", "ddl"),
+        ("CREATE TYPE mood AS ENUM ('a')", "ddl"),
+        ("CREATE SCHEMA s CREATE TABLE t (a int) GRANT SELECT ON t TO x", "ddl,admin !grant"),
+        ("CALL p()", "call"),
+        ("DO $$ BEGIN END $$", "admin"),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "admin"),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1", "admin"),
+        ("CREATE RULE r AS ON INSERT TO t DO ALSO DELETE FROM u", "write,admin !delete-without-where"),
+        ("CREATE OPERATOR + (FUNCTION = f, LEFTARG = int, RIGHTARG = int)", "admin"),
+        ("CREATE CAST (int AS text) WITH FUNCTION f(int)", "admin"),
+        ("CREATE ROLE x PASSWORD 'y'", "admin !grant"),
+        ("GRANT SELECT ON t TO x", "admin !grant"),
+        ("REVOKE a FROM b", "admin !grant"),
+        ("ALTER SYSTEM SET fsync = off", "session,admin"),
+        ("CREATE EXTENSION x", "admin"),
+        ("DROP DATABASE x", "admin !drop"),
+        ("SELECT * FROM pg_authid", "read,admin"),
+        ("SELECT * FROM pg_catalog.pg_shadow", "read,admin"),
+        ("SELECT pg_read_file('/etc/passwd')", "read,admin"),
+        ("SELECT * FROM dblink('x', 'y') AS t(a int)", "read,admin"),
+        ("SELECT pg_terminate_backend(1)", "read,admin"),
+        ("SELECT query_to_xml('DELETE FROM t', true, true, '')", "read,admin"),
+        ("SELECT lo_export(1, 'x')", "read,admin"),
+        ("CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p", "admin"),
+        ("SELEC 1", "admin"),
+        ("START_REPLICATION SLOT x LOGICAL 0/0", "admin"),
+    ]);
+}
+
+#[test]
+fn executing_needs_what_was_prepared() {
+    table(&[
+        ("PREPARE a AS SELECT 1", "session,read"),
+        ("PREPARE a AS DELETE FROM t", "session,write !delete-without-where"),
+        ("EXECUTE a", "session,admin"),
+        ("PREPARE a AS SELECT 1; EXECUTE a", "session,read"),
+        ("CREATE TABLE t AS EXECUTE a", "session,write,ddl,admin"),
+    ]);
+    let known = of("SELECT 1").action;
+    let action = of("EXECUTE a(1, f())").resolve(|name| (name == "a").then_some(known));
+    let expected: ClassSet = [Class::Session, Class::Read, Class::Call].into_iter().collect();
+    assert_eq!(action.classes, expected);
+    // The name may be taken: then the old one runs.
+    let delete = of("DELETE FROM t").action;
+    let action = of("PREPARE a AS SELECT 1; EXECUTE a").resolve(|_| Some(delete));
+    assert!(action.classes.contains(Class::Write) && !action.pure_read);
+    let plans = of("DEALLOCATE a; DEALLOCATE ALL").plans;
+    assert_eq!(*plans, [Plan::Deallocate { name: "a".into() }, Plan::DeallocateAll]);
+}
+
+#[test]
+fn what_is_shown_to_people() {
+    let classified = of("WITH x AS (SELECT 1) UPDATE app.orders SET a = 1 FROM x, items; DROP TABLE z");
+    assert_eq!(*classified.verbs, ["UPDATE", "DROP"]);
+    assert_eq!(*classified.tables, ["app.orders", "items"]);
+    assert!(of("ALTER ROLE x PASSWORD 'y'").secret);
+    assert!(!of("SELECT 1").secret);
+}
+
+#[test]
+fn what_cannot_be_read_is_not_understood() {
+    let trouble = |text: &[u8], dialect| {
+        let classified = classify(text, dialect);
+        assert_eq!(classified.action, NOT_UNDERSTOOD);
+        classified.trouble.unwrap()
+    };
+    let plain = Dialect::default();
+    assert_eq!(trouble(b"SELECT '\xff'", plain), Trouble::Encoding);
+    assert_eq!(trouble(b"SELECT \0", plain), Trouble::Syntax);
+    let long = format!("SELECT '{}'", "a".repeat(TEXT_LEN_MAX));
+    assert_eq!(trouble(long.as_bytes(), plain), Trouble::Long);
+    let mut hidden = plain;
+    hidden.announced(b"client_encoding", b"BIG5");
+    assert_eq!(trouble("SELECT 'é'".as_bytes(), hidden), Trouble::Encoding);
+}
+
+#[test]
+fn backslashes_are_read_as_the_session_reads_them() {
+    let sql = br"SELECT '\'; DELETE FROM t; --'";
+    assert!(classify(sql, Dialect::default()).action.classes.contains(Class::Write));
+    let mut backslash = Dialect::default();
+    backslash.announced(b"standard_conforming_strings", b"off");
+    assert!(!classify(sql, backslash).action.classes.contains(Class::Write));
+}
+
+/// The stack of a test thread is 2 MiB: deep and long texts end, one way or the other.
+#[test]
+fn deep_texts_are_survived() {
+    let n = 100_000;
+    for sql in [
+        format!("SELECT {}1", "1 + ".repeat(n)),
+        format!("SELECT {}", "(".repeat(n)),
+        format!("SELECT {}1{}", "(".repeat(n), ")".repeat(n)),
+        format!("SELECT 1 WHERE {}true", "NOT ".repeat(n)),
+        format!("SELECT {}1{}", "f(".repeat(n), ")".repeat(n)),
+        format!("{}SELECT 1", "SELECT 1 UNION ALL ".repeat(n / 2)),
+        format!("SELECT {}1{}", "ARRAY[".repeat(n), "]".repeat(n)),
+        format!("SELECT * FROM {}t{}", "(SELECT * FROM ".repeat(n / 2), ") x".repeat(n / 2)),
+        format!("SELECT {}", "-".repeat(2)) + &"- ".repeat(n) + "1",
+        format!("SELECT a FROM t {}", "JOIN t USING (a) ".repeat(n / 2)),
+    ] {
+        let classified = of(&sql);
+        assert!(!classified.action.classes.contains(Class::Write));
+        if classified.trouble.is_some() {
+            assert_eq!(classified.action, NOT_UNDERSTOOD);
+        }
+    }
+    let flat = format!("SELECT 1 WHERE {}true", "a = 1 OR ".repeat(n / 2));
+    assert_eq!(of(&flat).trouble, None, "a flat chain is no deep tree");
+}
+
+#[test]
+fn remembered_texts_are_the_same() {
+    let mut classifier = Classifier::new();
+    let first = classifier.classify(b"SELECT a FROM t WHERE b = 1");
+    let second = classifier.classify(b"SELECT a FROM t WHERE b = 22");
+    assert!(Arc::ptr_eq(&first, &second), "one key for both");
+    let third = classifier.classify(b"SELECT a FROM t WHERE b = '1'");
+    assert!(!Arc::ptr_eq(&first, &third));
+    // A text that does not parse because of its number says nothing of others.
+    assert!(classifier.classify(b"SELECT CAST(1 AS float(0))").trouble.is_some());
+    assert!(classifier.classify(b"SELECT CAST(1 AS float(1))").trouble.is_none());
+    // A zero byte cannot be mistaken for the mark.
+    assert!(classifier.classify(b"SELECT a FROM t WHERE b = \0").trouble.is_some());
+    for n in 0..10_000 {
+        classifier.classify(format!("SELECT 1 AS \"c{n}\"").as_bytes());
+    }
+    assert!(classifier.young.texts.len() <= GENERATION_MAX && classifier.old.texts.len() <= GENERATION_MAX);
+}
+
+/// Texts with holes for numbers.
+const SHAPES: &[&str] = &[
+    "SELECT a FROM t WHERE b = # AND c < #",
+    "SELECT a FROM t ORDER BY # LIMIT # OFFSET #",
+    "UPDATE t SET a = # WHERE #=#",
+    "DELETE FROM t WHERE a IN (#, #, #)",
+    "EXPLAIN (ANALYZE #) DELETE FROM t",
+    "SET standard_conforming_strings = #",
+    "SET statement_timeout = #",
+    "SET client_encoding = #",
+    "SET search_path = #",
+    "SELECT setval(#, #)",
+    "SELECT set_config(#, #, true)",
+    "SELECT pg_sleep(#)",
+    "FETCH # FROM c",
+    "SELECT f(#), lower(#)",
+    "INSERT INTO t VALUES (#), (#)",
+    "SELECT a[#:#] FROM t TABLESAMPLE system (#)",
+    "SELECT -#, +#, #+#, #::int, # - -#",
+    "LOCK TABLE t; SELECT #",
+    "COPY (SELECT #) TO STDOUT",
+    "EXECUTE a(#)",
+    "SELECT x#, t#.y FROM t# WHERE a.# = #.",
+    "VACUUM (PARALLEL #) t",
+    "ALTER SEQUENCE s RESTART WITH #",
+    "SELECT #a#",
+];
+
+proptest! {
+    /// The shortcut for numbers is sound: the classification of a text is that of the text it shares its key with.
+    #[test]
+    fn changing_numbers_never_changes_the_class(
+        shape in 0..SHAPES.len(),
+        a in "0|1|[0-9]{1,12}",
+        b in "0|1|[0-9]{1,12}",
+    ) {
+        let text = |n: &str| SHAPES[shape].replace('#', n);
+        let (one, two) = (text(&a), text(&b));
+        let mut classifier = Classifier::new();
+        classifier.classify(one.as_bytes());
+        let remembered = classifier.classify(two.as_bytes());
+        let fresh = of(&two);
+        if fresh.trouble.is_none() {
+            prop_assert_eq!(&*remembered, &fresh, "{} after {}", two, one);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_classified(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let classified = classify(&text, Dialect::default());
+        prop_assert!(!classified.action.classes.is_empty());
+        prop_assert!(classified.trouble.is_none() || classified.action == NOT_UNDERSTOOD);
+    }
+
+    /// A pure read never holds what acts, however deep it is put.
+    #[test]
+    fn an_act_shows_through_everything_around_it(layers in proptest::collection::vec(0..8_usize, 0..6), act in 0..6_usize) {
+        let acts = ["nextval('s')", "f(1)", "public.now()", "lo_creat(1)", "(SELECT a FROM t FOR UPDATE)", "1 OPERATOR(x.+) 1"];
+        let mut expression = acts[act].to_owned();
+        for layer in layers {
+            expression = match layer {
+                0 => format!("lower({expression})"),
+                1 => format!("(SELECT {expression})"),
+                2 => format!("CASE WHEN true THEN {expression} END"),
+                3 => format!("ARRAY[{expression}]"),
+                4 => format!("(WITH x AS (SELECT {expression}) TABLE x)"),
+                5 => format!("COALESCE({expression}, NULL)"),
+                6 => format!("(SELECT a FROM t ORDER BY {expression} LIMIT 1)"),
+                _ => format!("(SELECT count(*) FROM t WHERE {expression} IS NULL)"),
+            };
+        }
+        let classified = of(&format!("SELECT {expression}"));
+        prop_assert_eq!(classified.trouble, None);
+        prop_assert!(!classified.action.pure_read, "{}", expression);
+        prop_assert!(classified.action.classes.contains(Class::Call) || classified.action.classes.contains(Class::Write));
+    }
+}
