@@ -205,18 +205,20 @@ impl ClassSet {
     /// The risks that actions of these classes can carry.
     #[must_use]
     pub fn possible_risks(self) -> RiskSet {
-        let of = |class| match class {
-            Class::Write => RiskSet::EMPTY.with(Risk::UpdateWithoutWhere).with(Risk::DeleteWithoutWhere),
-            Class::Ddl => RiskSet::EMPTY.with(Risk::Drop).with(Risk::Truncate),
-            Class::Admin => RiskSet::EMPTY.with(Risk::Grant),
-            Class::Session
-            | Class::Read
-            | Class::CopyIn
-            | Class::CopyOut
-            | Class::Call
-            | Class::Replication => RiskSet::EMPTY,
-        };
-        self.iter().map(of).fold(RiskSet::EMPTY, RiskSet::union)
+        Risk::ALL.into_iter().filter(|risk| !risk.carriers().intersection(self).is_empty()).collect()
+    }
+}
+
+impl Risk {
+    /// The classes an action with this risk can be of.
+    #[must_use]
+    pub fn carriers(self) -> ClassSet {
+        match self {
+            Self::UpdateWithoutWhere | Self::DeleteWithoutWhere => ClassSet::EMPTY.with(Class::Write),
+            Self::Drop => ClassSet::EMPTY.with(Class::Ddl).with(Class::Admin),
+            Self::Truncate => ClassSet::EMPTY.with(Class::Write).with(Class::Ddl),
+            Self::Grant => ClassSet::EMPTY.with(Class::Admin),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod activity;
+pub mod audit;
 pub mod command;
 pub mod decide;
 pub mod fact;

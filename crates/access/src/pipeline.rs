@@ -15,7 +15,7 @@ use std::sync::Arc;
 use daypass_ledger::receipt::{Covered, Receipt};
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, Class, ClassSet, RiskSet};
+use crate::action::{Action, Class, ClassSet, Risk, RiskSet};
 use crate::id::{GrantId, PersonId, ResourceId, RoleId, RuleId};
 use crate::time::Micros;
 
@@ -168,8 +168,8 @@ pub enum Because {
 /// Decides one action, now. Pure: the same inputs give the same decision, offline as well (I14).
 ///
 /// The classes of an action may come from several grants (I5); the grant named in the record is the one that allows the
-/// highest class needed and ends last. An action waits for a release if every live grant that allows its highest class
-/// holds one of its risks: a grant that does not hold it is a wider right, and rights add up.
+/// highest class needed and ends last. An action waits for a release while one of its risks is held by every live grant
+/// that allows the classes carrying that risk: a grant that does not hold it is a wider right, and rights add up.
 pub fn decide(entitlement: &Entitlement, action: Action, now: Micros, gating: Gating) -> Decision {
     let control_size = entitlement.control_size;
     let deny = |because| Decision::Deny(Denied { because, rule: no_rule(), control_size });
@@ -182,11 +182,10 @@ pub fn decide(entitlement: &Entitlement, action: Action, now: Micros, gating: Ga
     if !missing.is_empty() {
         return deny(Because::NotGranted(missing));
     }
-    let bearing = || {
-        let bears = move |r: &&Right| r.live(now) && r.classes.with(Class::Session).contains(highest);
-        entitlement.rights.iter().filter(bears)
-    };
-    let Some(right) = bearing().max_by_key(|r| (r.holds.intersection(action.risks).is_empty(), r.ends))
+    let live = || entitlement.rights.iter().filter(|r| r.live(now));
+    let bears = |r: &&Right| r.classes.with(Class::Session).contains(highest);
+    let Some(right) =
+        live().filter(bears).max_by_key(|r| (r.holds.intersection(action.risks).is_empty(), r.ends))
     else {
         return deny(Because::NotGranted(needed));
     };
@@ -196,7 +195,13 @@ pub fn decide(entitlement: &Entitlement, action: Action, now: Micros, gating: Ga
         control_size,
         waits_to_act: gating == Gating::Always || !action.pure_read,
     };
-    let risks = right.holds.intersection(action.risks);
+    // A risk is waived only by a right that itself allows what carries the risk: a right to something else does not.
+    let waived = |risk: &Risk| {
+        let carriers = needed.intersection(risk.carriers());
+        let carriers = if carriers.is_empty() { needed } else { carriers };
+        live().any(|r| !r.holds.contains(*risk) && carriers.minus(r.classes.with(Class::Session)).is_empty())
+    };
+    let risks: RiskSet = action.risks.iter().filter(|risk| !waived(risk)).collect();
     if risks.is_empty() { Decision::Allow(allow) } else { Decision::Hold(Hold { allow, risks }) }
 }
 

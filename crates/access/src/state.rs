@@ -66,7 +66,7 @@ pub struct Login {
 }
 
 /// What became of a request, as recorded. [`Request::state`] says how it is now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RequestState {
     /// Waits for its steps.
@@ -84,7 +84,7 @@ pub enum RequestState {
 impl RequestState {
     /// The name used in records and on the command line.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Approved => "approved",
@@ -143,10 +143,8 @@ impl Request {
     /// How it is at `now`: a pending request past its lifetime is expired, whether or not anybody recorded it (I18).
     #[must_use]
     pub fn state(&self, now: Micros) -> RequestState {
-        match &self.recorded {
-            RequestState::Pending if now >= self.filed.lives_until => RequestState::Expired,
-            other => other.clone(),
-        }
+        let late = self.recorded == RequestState::Pending && now >= self.filed.lives_until;
+        if late { RequestState::Expired } else { self.recorded }
     }
 
     /// The step that is open, from 0; `None` when all are satisfied.
@@ -343,13 +341,18 @@ impl Hold {
     /// How it is at `now`: one past its lifetime has lapsed, whether or not anybody recorded it (I18).
     #[must_use]
     pub fn state(&self, now: Micros) -> HoldState {
-        match &self.recorded {
-            HoldState::Waiting if now >= self.opened.lives_until => {
-                HoldState::Dropped { because: "lapsed".to_owned() }
-            }
-            other => other.clone(),
+        if self.recorded == HoldState::Waiting && now >= self.opened.lives_until {
+            return HoldState::Dropped { because: "lapsed".to_owned() };
         }
+        self.recorded.clone()
     }
+}
+
+/// A policy and its text.
+#[derive(Clone, Debug, PartialEq)]
+struct Pinned {
+    files: Arc<Files>,
+    policy: Arc<Policy>,
 }
 
 /// Everything, at one size of the control log.
@@ -361,7 +364,7 @@ pub struct State {
     policy: Arc<Policy>,
     policy_version: u64,
     /// The policy in force and those that pending requests are bound to, with their text.
-    policies: Arc<BTreeMap<u64, (Arc<Files>, Arc<Policy>)>>,
+    policies: Arc<BTreeMap<u64, Pinned>>,
     requests: Table<Request>,
     grants: Table<Grant>,
     /// Requests not recorded as decided.
@@ -418,13 +421,13 @@ impl State {
     /// The text of the policy in force.
     #[must_use]
     pub fn policy_files(&self) -> Option<&Arc<Files>> {
-        self.policies.get(&self.policy_version).map(|(files, _)| files)
+        self.policies.get(&self.policy_version).map(|pinned| &pinned.files)
     }
 
     /// A policy that is in force or that a pending request is bound to.
     #[must_use]
     pub fn policy_of(&self, version: u64) -> Option<&Arc<Policy>> {
-        self.policies.get(&version).map(|(_, policy)| policy)
+        self.policies.get(&version).map(|pinned| &pinned.policy)
     }
 
     /// Everybody.

@@ -91,7 +91,7 @@ impl<'s> Case<'s> {
             extends: Some(last.id().clone()),
             rule: RuleId::new(&format!("role/{role}/extend")),
         };
-        self.file(filed, reason)
+        self.file(&filed, reason)
     }
 
     fn first_request(&self, grant: &Grant) -> Option<&Request> {

@@ -161,12 +161,12 @@ impl<'s> Case<'s> {
             extends: None,
             rule: RuleId::new(&format!("role/{role_id}/who-may-ask")),
         };
-        self.file(filed, reason)
+        self.file(&filed, reason)
     }
 
     /// Files a request, and opens its grant at once when policy asks for nobody.
-    pub(super) fn file(&mut self, filed: RequestFiled, reason: &str) -> Result<(), Denied> {
-        if !reachable(self.state, &filed, self.now) {
+    pub(super) fn file(&mut self, filed: &RequestFiled, reason: &str) -> Result<(), Denied> {
+        if !reachable(self.state, filed, self.now) {
             let steps: Vec<String> = filed.steps.iter().map(step_words).collect();
             let message = format!("nobody could approve this: it needs {}", steps.join(", then "));
             let hint = "ask an administrator to add people to the team, or to set your manager or sponsor";
@@ -176,7 +176,7 @@ impl<'s> Case<'s> {
         self.keep_sealed(filed.clone(), &person, vec![("reason", reason.to_owned())]);
         if filed.steps.is_empty() {
             let asked = Narrowed { duration_s: filed.duration_s, classes: filed.classes, holds: filed.holds };
-            let grant = self.grant_of(&filed, asked, Vec::new())?;
+            let grant = self.grant_of(filed, asked, Vec::new())?;
             self.keep(grant);
         }
         Ok(())

@@ -8,7 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{
-    Anchor, Approval, Ended, Grant, Hold, HoldState, Login, Pass, Person, Request, RequestState, State,
+    Anchor, Approval, Ended, Grant, Hold, HoldState, Login, Pass, Person, Pinned, Request, RequestState,
+    State,
 };
 use crate::fact::{
     Fact, GrantEnded, GrantOpened, HoldOpened, LoginOpened, PassIssued, PersonInvited, PolicyApplied,
@@ -99,31 +100,12 @@ impl State {
 
     fn fold(&mut self, here: Here, fact: &Fact) -> Result<(), ApplyError> {
         match fact {
-            Fact::PersonInvited(fact) => self.invited(here, fact)?,
-            Fact::PersonReinvited(fact) => {
-                let person = self.change_person(here, &fact.person)?;
-                person.invitation_sha256 = Some(fact.invitation_sha256.clone());
-                person.invitation_ends = fact.invitation_ends;
-                person.state = PersonState::Invited;
-                person.factors.clear();
-            }
-            Fact::PersonEnrolled(fact) => {
-                let person = self.change_person(here, &fact.person)?;
-                person.state = PersonState::Active;
-                person.invitation_sha256 = None;
-                person.factors.clone_from(&fact.factors);
-            }
-            Fact::PersonChanged(fact) => {
-                self.change_person(here, &fact.person)?.profile = fact.profile.clone();
-            }
-            Fact::PersonSuspended(fact) => {
-                self.change_person(here, &fact.person)?.state = PersonState::Suspended;
-            }
-            Fact::PersonRestored(fact) => {
-                let person = self.change_person(here, &fact.person)?;
-                let fresh = person.factors.is_empty();
-                person.state = if fresh { PersonState::Invited } else { PersonState::Active };
-            }
+            Fact::PersonInvited(_)
+            | Fact::PersonReinvited(_)
+            | Fact::PersonEnrolled(_)
+            | Fact::PersonChanged(_)
+            | Fact::PersonSuspended(_)
+            | Fact::PersonRestored(_) => self.fold_person(here, fact)?,
             Fact::LoginOpened(fact) => self.login_opened(here, fact)?,
             Fact::FactorShown(fact) => {
                 self.factor_step(here, &fact.person, fact.factor_step)?;
@@ -170,6 +152,39 @@ impl State {
                 Arc::make_mut(&mut self.anchors).insert(fact.log.clone(), anchor);
             }
             Fact::LoginRefused(_) | Fact::LogRead(_) | Fact::Recovered(_) => {}
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the facts about people, chosen by `fold`")]
+    fn fold_person(&mut self, here: Here, fact: &Fact) -> Result<(), ApplyError> {
+        match fact {
+            Fact::PersonInvited(fact) => self.invited(here, fact)?,
+            Fact::PersonReinvited(fact) => {
+                let person = self.change_person(here, &fact.person)?;
+                person.invitation_sha256 = Some(fact.invitation_sha256.clone());
+                person.invitation_ends = fact.invitation_ends;
+                person.state = PersonState::Invited;
+                person.factors.clear();
+            }
+            Fact::PersonEnrolled(fact) => {
+                let person = self.change_person(here, &fact.person)?;
+                person.state = PersonState::Active;
+                person.invitation_sha256 = None;
+                person.factors.clone_from(&fact.factors);
+            }
+            Fact::PersonChanged(fact) => {
+                self.change_person(here, &fact.person)?.profile = fact.profile.clone();
+            }
+            Fact::PersonSuspended(fact) => {
+                self.change_person(here, &fact.person)?.state = PersonState::Suspended;
+            }
+            Fact::PersonRestored(fact) => {
+                let person = self.change_person(here, &fact.person)?;
+                let fresh = person.factors.is_empty();
+                person.state = if fresh { PersonState::Invited } else { PersonState::Active };
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -252,7 +267,8 @@ impl State {
             self.pending.iter().filter_map(|n| self.requests.row(*n)).map(|r| r.filed.policy).collect();
         let policies = Arc::make_mut(&mut self.policies);
         policies.retain(|version, _| pinned.contains(version));
-        policies.insert(fact.version, (Arc::new(fact.files.clone()), Arc::clone(&self.policy)));
+        let (files, policy) = (Arc::new(fact.files.clone()), Arc::clone(&self.policy));
+        policies.insert(fact.version, Pinned { files, policy });
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Anchor, Grant, Hold, Login, Pass, Person, Request, RequestState, State};
+use super::{Anchor, Grant, Hold, Login, Pass, Person, Pinned, Request, RequestState, State};
 use crate::id::SessionId;
 use crate::policy::{Files, Policy};
 use crate::time::Micros;
@@ -66,7 +66,7 @@ impl State {
             policy_files: self
                 .policies
                 .iter()
-                .map(|(version, (files, _))| (*version, Arc::clone(files)))
+                .map(|(version, pinned)| (*version, Arc::clone(&pinned.files)))
                 .collect(),
             requests: self.requests.iter().cloned().collect(),
             grants: self.grants.iter().cloned().collect(),
@@ -97,9 +97,9 @@ impl State {
             let policy = Policy::parse(&files).map_err(|errors| {
                 SnapshotError(errors.first().map(ToString::to_string).unwrap_or_default())
             })?;
-            policies.insert(version, (files, Arc::new(policy)));
+            policies.insert(version, Pinned { files, policy: Arc::new(policy) });
         }
-        let policy = policies.get(&snapshot.policy_version).map(|(_, policy)| Arc::clone(policy));
+        let policy = policies.get(&snapshot.policy_version).map(|pinned| Arc::clone(&pinned.policy));
         let mut live: BTreeMap<_, Vec<u64>> = BTreeMap::new();
         for (number, grant) in (1_u64..).zip(&snapshot.grants).filter(|(_, grant)| grant.ended.is_none()) {
             let key = (grant.opened.person.clone(), grant.opened.resource.clone());
