@@ -5,6 +5,7 @@
 
 pub mod bundle;
 pub mod checkpoint;
+pub mod evidence;
 pub mod note;
 pub mod policy;
 pub mod proof;

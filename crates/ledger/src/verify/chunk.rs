@@ -116,7 +116,8 @@ impl<S: Source> Job<'_, S> {
             .take(hashes.len())
             .map(leaf_hash)
             .collect::<Vec<_>>();
-        if found.len() == hashes.len() && !fits(self, 0, number, hashes) && fits(self, 0, number, &found) {
+        let fits = |hashes: &[Hash]| fits(self, 0, number, hashes).unwrap_or(false);
+        if found.len() == hashes.len() && !fits(hashes) && fits(&found) {
             let slot = usize::try_from(record % TILE_WIDTH).unwrap_or(usize::MAX);
             let tile =
                 TileFile::Hashes { level: 0, index: number, width: width_of(number, self.checkpoint.size) };

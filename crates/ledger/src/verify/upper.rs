@@ -2,7 +2,7 @@
 
 use super::{Job, VerifyError};
 use crate::{
-    source::{CHECKPOINT, Source, perfect_root, read_hashes},
+    source::{CHECKPOINT, Source, SourceError, perfect_root, read_hashes},
     tile::{LEVEL_MAX, TILE_WIDTH, TileFile, hashes_at, width_of},
     tree::{EMPTY_ROOT, Hash, Tree, node_hash},
 };
@@ -79,7 +79,7 @@ impl<'a, S: Source> Upper<'a, S> {
         let below_index = level.index * TILE_WIDTH + u64::try_from(slot).unwrap_or(0);
         let below = TileFile::Hashes { level: tile_level - 1, index: below_index, width: 256 };
         let record = below.first_entry();
-        if fits(&job, tile_level, level.index, &level.published) {
+        if fits(&job, tile_level, level.index, &level.published).unwrap_or(false) {
             let end = record + TILE_WIDTH.saturating_pow(u32::from(tile_level));
             return Err(VerifyError::Subtree { record, end, file: below.path(), above: above.path() });
         }
@@ -88,26 +88,30 @@ impl<'a, S: Source> Upper<'a, S> {
 }
 
 /// Whether a tile with these hashes fits the published tile above it, or, when it is on the right edge, the signed root.
-pub(super) fn fits<S: Source>(job: &Job<'_, S>, level: u8, index: u64, hashes: &[Hash]) -> bool {
+pub(super) fn fits<S: Source>(
+    job: &Job<'_, S>,
+    level: u8,
+    index: u64,
+    hashes: &[Hash],
+) -> Result<bool, SourceError> {
     let size = job.checkpoint.size;
     if u64::try_from(hashes.len()) == Ok(TILE_WIDTH) {
         let (above, slot) = (index / TILE_WIDTH, usize::try_from(index % TILE_WIDTH).unwrap_or(usize::MAX));
         let width = width_of(above, hashes_at(level + 1, size));
-        let above = read_hashes(job.source, level + 1, above, width).unwrap_or_default();
-        return perfect_root(hashes).is_some_and(|root| above.get(slot) == Some(&root));
+        let above = read_hashes(job.source, level + 1, above, width)?;
+        return Ok(perfect_root(hashes).is_some_and(|root| above.get(slot) == Some(&root)));
     }
-    let edge: Option<Vec<Vec<Hash>>> = (0..=u8::try_from(size.max(1).ilog(TILE_WIDTH)).unwrap_or(0))
-        .map(|at| {
-            let count = hashes_at(at, size);
-            let width = u16::try_from(count % TILE_WIDTH).unwrap_or(0);
-            match (at == level, width) {
-                (true, _) => Some(hashes.to_vec()),
-                (false, 0) => Some(Vec::new()),
-                (false, _) => read_hashes(job.source, at, count / TILE_WIDTH, width).ok(),
-            }
-        })
-        .collect();
-    edge.is_some_and(|edge| root_of_edge(edge.iter().map(Vec::as_slice)) == job.checkpoint.root)
+    let mut edge = Vec::new();
+    for at in 0..=u8::try_from(size.max(1).ilog(TILE_WIDTH)).unwrap_or(0) {
+        let count = hashes_at(at, size);
+        let width = u16::try_from(count % TILE_WIDTH).unwrap_or(0);
+        edge.push(match (at == level, width) {
+            (true, _) => hashes.to_vec(),
+            (false, 0) => Vec::new(),
+            (false, _) => read_hashes(job.source, at, count / TILE_WIDTH, width)?,
+        });
+    }
+    Ok(root_of_edge(edge.iter().map(Vec::as_slice)) == job.checkpoint.root)
 }
 
 /// Checks level-0 tiles up to the signed root one by one, for ranges: each tile against the one above it, once.
@@ -134,7 +138,7 @@ impl<'a, S: Source> Climb<'a, S> {
             if self.known.get(at) == Some(&Some(index)) {
                 return Ok(());
             }
-            if !fits(&self.job, level, index, &hashes) {
+            if !fits(&self.job, level, index, &hashes)? {
                 return Err(self.misfit(level, index));
             }
             if let Some(known) = self.known.get_mut(at) {
@@ -154,13 +158,13 @@ impl<'a, S: Source> Climb<'a, S> {
         let size = self.job.checkpoint.size;
         let tile = |level: u8, index: u64| {
             let width = width_of(index, hashes_at(level, size));
-            TileFile::Hashes { level, index, width }
+            (TileFile::Hashes { level, index, width }, width)
         };
-        let (file, above) = (tile(level, index), tile(level + 1, index / TILE_WIDTH));
+        let (file, width) = tile(level, index);
+        let full = u64::from(width) == TILE_WIDTH;
+        let above = if full { tile(level + 1, index / TILE_WIDTH).0.path() } else { CHECKPOINT.to_owned() };
         let record = file.first_entry();
         let end = record.saturating_add(TILE_WIDTH.saturating_pow(u32::from(level) + 1)).min(size);
-        let missing = read_hashes(self.job.source, level + 1, index / TILE_WIDTH, 1).is_err();
-        let above = if missing { CHECKPOINT.to_owned() } else { above.path() };
         VerifyError::Subtree { record, end, file: file.path(), above }
     }
 }
