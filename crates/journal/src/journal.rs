@@ -228,6 +228,15 @@ impl Shared {
         self.publisher.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// States what is published, and wakes who waits for it.
+    pub(crate) fn set_published(&self, size: u64, checkpoint: Vec<u8>) {
+        let mut published = self.published();
+        published.size = size;
+        published.checkpoint = checkpoint;
+        drop(published);
+        self.publisher.waiting.wake_below(size, &mut Vec::new());
+    }
+
     pub(crate) fn nudge_publisher(&self) {
         self.published().nudged = true;
         self.publisher.nudge.notify_all();

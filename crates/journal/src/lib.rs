@@ -16,6 +16,7 @@ mod commit;
 mod disk;
 mod error;
 mod format;
+mod inspect;
 mod journal;
 mod publish;
 mod queue;
@@ -28,5 +29,6 @@ mod walk;
 
 pub use disk::{Disk, LocalDisk};
 pub use error::{AppendError, Closed, Fault, OpenError, Wrong};
+pub use inspect::{Inspected, inspect};
 pub use journal::{Journal, Opened, Options, Pending, Stats, Stored, TornTail};
 pub use queue::{Entry, Lane, Space};

@@ -42,6 +42,15 @@ impl Publisher {
                 tracing::error!(log = self.signer.name(), %error, "cannot publish the log; trying again");
             }
             self.failing = round.is_err();
+            if round.is_ok() && self.tiles.compares() {
+                // The disk was full when the log was opened.
+                let repaired = self.tiles.caught_up();
+                tracing::warn!(
+                    log = self.signer.name(),
+                    ?repaired,
+                    "published files were brought up to date"
+                );
+            }
             if closing {
                 break;
             }
@@ -69,8 +78,7 @@ impl Publisher {
 
     fn publish(&mut self) -> io::Result<()> {
         let head = self.shared.head();
-        let stale = self.shared.published().checkpoint.is_empty();
-        if head.size() == self.shared.published().size && !stale {
+        if head.size() == self.shared.published().size && !self.tiles.compares() {
             return Ok(());
         }
         while self.tiles.size() < head.size() {
@@ -91,11 +99,7 @@ impl Publisher {
         self.tiles.write_partial()?;
         let checkpoint = self.signer.checkpoint(&head);
         replace_synced(&self.shared.dir, "checkpoint", &checkpoint)?;
-        let mut published = self.shared.published();
-        published.size = head.size();
-        published.checkpoint = checkpoint;
-        drop(published);
-        self.shared.publisher.waiting.wake_below(head.size(), &mut Vec::new());
+        self.shared.set_published(head.size(), checkpoint);
         Ok(())
     }
 

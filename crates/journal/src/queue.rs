@@ -41,14 +41,16 @@ pub struct Entry {
 pub struct Space {
     /// Bytes left, what already waits for the disk subtracted.
     pub free: u64,
-    /// Below this, intents are refused.
+    /// Below this, somebody should make space: the log cannot make segments ready any more.
     pub low_water: u64,
+    /// Below this, intents are refused.
+    pub reserve: u64,
     /// Below this, everything but break-glass records is refused.
     pub break_glass: u64,
 }
 
 impl Space {
-    /// True when intents are refused.
+    /// True when somebody should make space, which is before anything is refused.
     #[must_use]
     pub fn is_low(&self) -> bool {
         self.free < self.low_water
@@ -295,10 +297,12 @@ impl Queue {
     }
 
     pub(crate) fn space(&self) -> Space {
-        let Limits { reserve_len, break_glass_len, .. } = self.limits;
+        let Limits { segment_len, reserve_len, break_glass_len, .. } = self.limits;
+        let reserve = reserve_len + break_glass_len;
         Space {
             free: self.lock().free(),
-            low_water: reserve_len + break_glass_len,
+            low_water: reserve + segment_len / 4,
+            reserve,
             break_glass: break_glass_len,
         }
     }

@@ -34,7 +34,7 @@ pub(crate) fn open(
 
     let published = read_checkpoint(&dir, &signer.verifier_key())?;
     let log = read_log(&dir, &signer, published.as_ref())?;
-    let segments = Segments::new(wal.clone(), limits.segment_len);
+    let segments = Segments::new(wal.clone(), Arc::clone(&disk), limits.segment_len);
     let (first, tree) = (log.first, log.tree);
     let mut ready = log.segments;
     if ready.is_empty() {
@@ -47,14 +47,17 @@ pub(crate) fn open(
     for (segment, _) in ready {
         segments.push(segment);
     }
+    let path = dir.join("checkpoint");
     if published.is_none() {
-        replace_synced(&dir, "checkpoint", &signer.checkpoint(&head))
-            .map_err(OpenError::io(dir.join("checkpoint")))?;
+        replace_synced(&dir, "checkpoint", &signer.checkpoint(&head)).map_err(OpenError::io(&path))?;
     }
+    let checkpoint = fs::read(&path).map_err(OpenError::io(&path))?;
+    let published_size = published.map_or(0, |checkpoint| checkpoint.size);
 
-    let tiles = Tiles::load(&dir, &first, published.map_or(0, |checkpoint| checkpoint.size))?;
+    let tiles = Tiles::load(&dir, &first, published_size)?;
     let shared = Arc::new(Shared::new(dir, limits, head, segments, lock));
     shared.queue.set_active_free(active.room());
+    shared.set_published(published_size, checkpoint);
     let signer = Arc::new(signer);
     let mut publisher = Publisher {
         shared: Arc::clone(&shared),
@@ -64,14 +67,18 @@ pub(crate) fn open(
         failing: false,
     };
     // A full disk must not keep the log from opening: what is preallocated is still there.
-    match publisher.round() {
-        Err(error) if error.kind() != io::ErrorKind::StorageFull => {
-            return Err(OpenError::io(&shared.dir)(error));
-        }
-        round => publisher.failing = round.is_err(),
-    }
-    let opened = Opened { size: tree.size(), recovered, repaired: publisher.tiles.caught_up() };
+    let repaired = match publisher.round() {
+        Ok(()) => publisher.tiles.caught_up(),
+        Err(error) if is_full(&error) => Vec::new(),
+        Err(error) => return Err(OpenError::io(&shared.dir)(error)),
+    };
+    let opened = Opened { size: tree.size(), recovered, repaired };
     Ok((Committer { shared, disk, signer, clock, tree, active }, publisher, opened))
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// Holds the lock for as long as the file is open.

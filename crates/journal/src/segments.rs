@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLoc
 
 use daypass_ledger::tree::Tree;
 
+use crate::disk::Disk;
 use crate::format::{SECTOR, SEGMENT_HEADER_LEN, SegmentHeader, SegmentId};
 
 /// Where a batch lies in its segment.
@@ -45,6 +46,7 @@ pub(crate) struct Spare {
 #[derive(Debug)]
 pub(crate) struct Segments {
     wal: PathBuf,
+    disk: Arc<dyn Disk>,
     segment_len: u64,
     used: RwLock<VecDeque<Segment>>,
     spares: Mutex<Vec<Spare>>,
@@ -52,9 +54,10 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    pub(crate) fn new(wal: PathBuf, segment_len: u64) -> Self {
+    pub(crate) fn new(wal: PathBuf, disk: Arc<dyn Disk>, segment_len: u64) -> Self {
         Self {
             wal,
+            disk,
             segment_len,
             used: RwLock::default(),
             spares: Mutex::default(),
@@ -128,13 +131,8 @@ impl Segments {
     /// Makes a new segment ready: zeros on disk. Returns how many are ready.
     pub(crate) fn make_spare(&self) -> io::Result<usize> {
         let path = self.spare_path();
-        let made = zero_filled(&path, self.segment_len);
-        if made.is_err() {
-            // What was written of it would only take more of the space that is missing.
-            fs::remove_file(&path)
-                .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
-        }
-        Ok(self.add_spare(Spare { path, file: made? }))
+        let file = self.disk.make(&path, self.segment_len)?;
+        Ok(self.add_spare(Spare { path, file }))
     }
 
     /// Makes a retired segment ready again. Its name is gone from disk before its bytes change.
@@ -207,19 +205,4 @@ pub(crate) fn remove_spares(wal: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn zero_filled(path: &Path, len: u64) -> io::Result<File> {
-    const CHUNK: u64 = 1 << 20;
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-    let zeros = vec![0; usize::try_from(CHUNK.min(len)).unwrap_or(SECTOR)];
-    let mut offset = 0;
-    while offset < len {
-        let left = usize::try_from(len - offset).unwrap_or(usize::MAX);
-        let chunk = zeros.get(..left).unwrap_or(&zeros);
-        file.write_all_at(chunk, offset)?;
-        offset += chunk.len() as u64;
-    }
-    file.sync_all()?;
-    Ok(file)
 }

@@ -216,6 +216,11 @@ impl Tiles {
         Ok(())
     }
 
+    /// True while catching up after a start.
+    pub(crate) fn compares(&self) -> bool {
+        self.compares
+    }
+
     /// Caught up: from now on files are written without a look at what is there. Returns those that were different.
     pub(crate) fn caught_up(&mut self) -> Vec<PathBuf> {
         self.compares = false;
@@ -241,18 +246,22 @@ fn published_fault(file: TileFile, size: u64) -> Fault {
     Fault { file: file.path().into(), record: file.first_entry().min(size), what: Wrong::Published }
 }
 
-/// Replaces a file as a whole.
+/// Replaces a file as a whole; leaves nothing behind if that fails.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let aside = path.with_added_extension("new");
     let write = || fs::write(&aside, bytes);
-    match write() {
+    let written = match write() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            write()?;
+            path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| write())
         }
-        written => written?,
+        written => written,
+    };
+    let replaced = written.and_then(|()| fs::rename(&aside, path));
+    if replaced.is_err() {
+        match fs::remove_file(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
     }
-    fs::rename(&aside, path)
+    replaced
 }
