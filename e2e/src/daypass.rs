@@ -32,6 +32,8 @@ pub struct Settings {
     pub postgres: Vec<String>,
     /// Resources beside `app`: name and database.
     pub resources: Vec<(String, String)>,
+    /// Where to make the installation; the temporary folder, which may be in memory, when absent.
+    pub parent: Option<PathBuf>,
 }
 
 /// Somebody who logged in.
@@ -54,7 +56,8 @@ pub struct Daypass {
 impl Daypass {
     /// Makes an installation, starts it, and puts people, policy and the target's credential in place.
     pub async fn start(postgres: &Postgres, settings: Settings) -> Self {
-        let folder = tempfile::Builder::new().prefix("daypass").tempdir().unwrap();
+        let parent = settings.parent.clone().unwrap_or_else(std::env::temp_dir);
+        let folder = tempfile::Builder::new().prefix("daypass").tempdir_in(parent).unwrap();
         let (api_port, postgres_port) = (free_port(), free_port());
         let home = folder.path().join("installation");
         let printed = init(&home, api_port, postgres_port);
@@ -160,8 +163,14 @@ impl Daypass {
             user: pass.user,
             password: pass.token.expose().to_owned(),
             database: pass.database,
-            tls: Tls::Verified(self.ca.clone()),
+            tls: self.tls(),
         }
+    }
+
+    /// How the way through the gateway is protected.
+    #[must_use]
+    pub fn tls(&self) -> Tls {
+        Tls::Verified(self.ca.clone())
     }
 
     /// The way through the gateway with a new grant of the default duration.

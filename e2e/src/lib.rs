@@ -21,7 +21,7 @@ pub use api::{Api, Refusal};
 pub use binary::{daypass_binary, tools_folder};
 pub use daypass::{Daypass, PASSWORD, Person, Settings};
 pub use endpoint::{Endpoint, Tls};
-pub use postgres::Postgres;
+pub use postgres::{Postgres, as_postgres, free_port, give_away};
 pub use process::{Ended, Running, run, run_within};
 
 use std::time::Duration;

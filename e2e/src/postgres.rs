@@ -1,6 +1,8 @@
 //! A throwaway PostgreSQL on a free port, with the fastest settings that still tell the truth.
 
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,14 +27,19 @@ pub struct Postgres {
 impl Postgres {
     /// Makes a cluster and starts it.
     pub async fn start() -> Self {
-        Self::start_with(&[]).await
+        Self::start_with(&[], &[]).await
     }
 
-    /// Makes a cluster and starts it with more settings, `name=value`.
-    pub async fn start_with(settings: &[&str]) -> Self {
+    /// Makes a cluster and starts it with more settings, `name=value`, and files for its folder, `../name` from its data.
+    pub async fn start_with(settings: &[&str], files: &[(&str, &[u8])]) -> Self {
         let folder = tempfile::Builder::new().prefix("daypass-pg").tempdir().unwrap();
         let password = folder.path().join("password");
         std::fs::write(&password, PASSWORD).unwrap();
+        for (name, bytes) in files {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        }
         give_away(folder.path());
         let data = folder.path().join("data");
         let mut initdb = as_postgres(&programs().join("initdb"));
@@ -109,12 +116,14 @@ fn version(bin: &Path) -> u32 {
     folder.to_string_lossy().parse().unwrap_or_default()
 }
 
+/// Whether we are root.
 fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout == b"0\n")
 }
 
 /// A program as the user that PostgreSQL agrees to run as: `postgres` when we are root, ourselves otherwise.
-fn as_postgres(program: &Path) -> Command {
+#[must_use]
+pub fn as_postgres(program: &Path) -> Command {
     let mut command = if is_root() {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
@@ -126,7 +135,8 @@ fn as_postgres(program: &Path) -> Command {
     command
 }
 
-fn give_away(folder: &Path) {
+/// Gives a folder and all that is in it to the user that PostgreSQL runs as.
+pub fn give_away(folder: &Path) {
     if is_root() {
         let status = Command::new("chown").args(["-R", "postgres:postgres"]).arg(folder).status();
         assert!(status.is_ok_and(|s| s.success()), "cannot give {} to postgres", folder.display());
@@ -134,6 +144,7 @@ fn give_away(folder: &Path) {
 }
 
 /// A port nobody listens on.
-pub(crate) fn free_port() -> u16 {
+#[must_use]
+pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

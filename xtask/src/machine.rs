@@ -41,10 +41,10 @@ pub(crate) const POSTGRES: Need = Need {
 
 /// The pooler that the benchmark measures beside Daypass.
 pub(crate) const PGBOUNCER: Need = Need {
-    what: "PgBouncer",
-    apt: &["pgbouncer"],
-    elsewhere: "PgBouncer (dnf install pgbouncer; brew install pgbouncer)",
-    present: || step::works("pgbouncer", &["--version"]) || Path::new("/usr/sbin/pgbouncer").exists(),
+    what: "PgBouncer and openssl",
+    apt: &["pgbouncer", "openssl"],
+    elsewhere: "PgBouncer and openssl (dnf install pgbouncer openssl; brew install pgbouncer openssl)",
+    present: || step::works("openssl", &["version"]) && step::works("pgbouncer", &["--version"]),
 };
 
 /// Python with venv, for psycopg.
