@@ -60,7 +60,10 @@ async fn statements(ways: &Ways, report: &mut Report) -> Outcome {
                     cells.push(cell);
                 }
             }
-            report.statements(&format!("{mode}, {clients} clients"), &cells.iter().map(|c| median(c)).collect::<Vec<_>>());
+            report.statements(
+                &format!("{mode}, {clients} clients"),
+                &cells.iter().map(|c| median(c)).collect::<Vec<_>>(),
+            );
         }
     }
     Ok(())
@@ -91,13 +94,19 @@ async fn results(ways: &Ways, report: &mut Report) -> Outcome {
             whole.push(measure::one_gigabyte(way).await?);
         }
     }
-    report.higher_is_better("10,000-row results/s", &rows.iter().map(|cells| median(cells).tps).collect::<Vec<_>>());
+    report.higher_is_better(
+        "10,000-row results/s",
+        &rows.iter().map(|cells| median(cells).tps).collect::<Vec<_>>(),
+    );
     let middle = |times: &Vec<f64>| {
         let mut sorted = times.clone();
         sorted.sort_by(f64::total_cmp);
         sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
     };
-    report.higher_is_better("MB/s of a 1 GB result", &whole.iter().map(|times| 1000.0 / middle(times)).collect::<Vec<_>>());
+    report.higher_is_better(
+        "MB/s of a 1 GB result",
+        &whole.iter().map(|times| 1000.0 / middle(times)).collect::<Vec<_>>(),
+    );
     Ok(())
 }
 
@@ -105,7 +114,10 @@ async fn results(ways: &Ways, report: &mut Report) -> Outcome {
 async fn sessions(ways: &Ways, report: &mut Report) -> Outcome {
     let memory = measure::memory(ways, IDLE).await?;
     report.line(&format!("memory per idle session: {:.0} KiB (over {IDLE})", memory.idle_kib));
-    report.line(&format!("memory per busy session: {:.0} KiB (highest, 32 clients, `-M prepared`)", memory.busy_kib));
+    report.line(&format!(
+        "memory per busy session: {:.0} KiB (highest, 32 clients, `-M prepared`)",
+        memory.busy_kib
+    ));
     let revoked = tokio::time::timeout(PATIENCE * 5, measure::revocations(ways, REVOCATIONS)).await??;
     report.line(&format!("revoke \u{2192} socket closed: {revoked} (over {REVOCATIONS})"));
     Ok(())

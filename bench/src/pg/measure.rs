@@ -41,12 +41,15 @@ pub(crate) async fn pgbench(way: &Way, arguments: &[&str], time: Duration) -> Me
     let ended = run_within(time + PATIENCE, &way.endpoint, "pgbench", &all).await;
     let after = way.proxy.map(cpu_ticks).transpose()?;
     if ended.code != Some(0) {
-        return Err(format!("pgbench {} on {}: {}{}", all.join(" "), way.name, ended.stdout, ended.stderr).into());
+        return Err(
+            format!("pgbench {} on {}: {}{}", all.join(" "), way.name, ended.stdout, ended.stderr).into()
+        );
     }
     let number = |start: &str| -> Measured<f64> {
         let line = ended.stdout.lines().find(|line| line.starts_with(start));
         let rest = line.and_then(|line| line.strip_prefix(start)).unwrap_or_default();
-        let digits: String = rest.trim_start().chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+        let digits: String =
+            rest.trim_start().chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
         digits.parse().map_err(|_| format!("no `{start}` in pgbench's report:\n{}", ended.stdout).into())
     };
     let transactions = number("number of transactions actually processed:")?;
@@ -63,7 +66,10 @@ fn cpu_ticks(pid: u32) -> Measured<f64> {
     // The name in parentheses may hold spaces; what follows it does not.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok());
-    ticks(11).zip(ticks(12)).map(|(user, system)| user + system).ok_or_else(|| "cannot read /proc/…/stat".into())
+    ticks(11)
+        .zip(ticks(12))
+        .map(|(user, system)| user + system)
+        .ok_or_else(|| "cannot read /proc/…/stat".into())
 }
 
 /// Resident memory of a process, KiB.
@@ -147,6 +153,7 @@ pub(crate) async fn revocations(ways: &Ways, times: usize) -> Measured<Latencies
 /// Syncs of the activity log so far.
 pub(crate) async fn syncs(ways: &Ways) -> f64 {
     let health = ways.daypass.health().await;
-    let activity = health.logs.iter().find(|log| log.origin.ends_with("activity") || log.path.contains("activity"));
+    let activity =
+        health.logs.iter().find(|log| log.origin.ends_with("activity") || log.path.contains("activity"));
     activity.and_then(|log| u32::try_from(log.syncs).ok()).map_or(f64::NAN, f64::from)
 }

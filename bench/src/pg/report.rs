@@ -15,7 +15,9 @@ impl Report {
     pub(crate) fn new(fdatasync: &Latencies) -> Self {
         let mut report = Self { text: String::new() };
         report.line("# pgbench: direct, PgBouncer, Daypass\n");
-        report.line("`cargo xtask bench pg`. Client, proxy and server share the machine; only the ratios travel.\n");
+        report.line(
+            "`cargo xtask bench pg`. Client, proxy and server share the machine; only the ratios travel.\n",
+        );
         report.line(&format!("machine: {}", machine()));
         report.line(&format!("fdatasync before: {fdatasync}\n"));
         report.line("| `pgbench -S`, scale 10 | direct tps | PgBouncer tps | Daypass tps | Daypass / PgBouncer | PgBouncer CPU µs | Daypass CPU µs | fdatasyncs per 1,000 |");
@@ -76,7 +78,8 @@ impl Report {
 
 fn machine() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1)).unwrap_or("unknown");
+    let model =
+        cpu.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1)).unwrap_or("unknown");
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!("{cores} cores, {model}")
 }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use daypass_e2e::{Daypass, Endpoint, Postgres, Running, Settings, Tls, as_postgres, free_port, give_away, run};
+use daypass_e2e::{
+    Daypass, Endpoint, Postgres, Running, Settings, Tls, as_postgres, free_port, give_away, run,
+};
 
 /// One way, and the process whose CPU time is counted.
 pub(crate) struct Way {
@@ -25,7 +27,8 @@ impl Ways {
     pub(crate) async fn start(folder: &Path, scale: u32) -> Result<Self, Box<dyn std::error::Error>> {
         let (certificate, key) = certificate(folder)?;
         let files = [("server.crt", certificate.as_slice()), ("server.key", key.as_slice())];
-        let tls = ["ssl=on", "ssl_cert_file=../server.crt", "ssl_key_file=../server.key", "max_connections=500"];
+        let tls =
+            ["ssl=on", "ssl_cert_file=../server.crt", "ssl_key_file=../server.key", "max_connections=500"];
         let postgres = Postgres::start_with(&tls, &files).await;
         let plain = postgres.endpoint("app");
         run(&plain, "pgbench", &["-i", "-q", "-s", &scale.to_string()]).await.well();

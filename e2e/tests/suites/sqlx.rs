@@ -30,6 +30,7 @@ fn options(endpoint: &Endpoint) -> PgConnectOptions {
         .database(&endpoint.database);
     match &endpoint.tls {
         Tls::Off => options.ssl_mode(PgSslMode::Disable),
+        Tls::Unverified => options.ssl_mode(PgSslMode::Require),
         Tls::Verified(ca) => options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(ca),
     }
 }
