@@ -1,6 +1,6 @@
 //! Benchmarks: each run prints ratios against what the machine, or a peer, does in the same run.
 //!
-//! `cargo run --release -p daypass-bench -- journal|verify [folder]`. The folder is where files are written; by default a new
+//! `cargo run --release -p daypass-bench -- [journal|verify|pg [folder]]`; without a name, all of them. The folder is where files are written; by default a new
 //! one beside the build, because a temporary folder may be in memory.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its numbers")]
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 mod fdatasync;
 mod journal;
+mod pg;
 mod verify;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -20,7 +21,13 @@ fn main() -> ExitCode {
     let outcome = match name.as_str() {
         "journal" => folder(arguments.next()).and_then(|dir| journal::run(dir.path())),
         "verify" => folder(arguments.next()).and_then(|dir| verify::run(dir.path())),
-        _ => Err("name a benchmark: `journal` or `verify`".into()),
+        "pg" => folder(arguments.next()).and_then(|dir| pg::run(dir.path())),
+        "" => folder(None).and_then(|dir| {
+            journal::run(dir.path())?;
+            verify::run(dir.path())?;
+            pg::run(dir.path())
+        }),
+        _ => Err("name a benchmark: `journal`, `verify` or `pg`; or none, for all of them".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

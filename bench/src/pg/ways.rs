@@ -18,7 +18,7 @@ pub(crate) struct Ways {
     all: Vec<Way>,
     pub(crate) daypass: Daypass,
     _bouncer: Running,
-    pub(crate) postgres: Postgres,
+    _postgres: Postgres,
     folder: PathBuf,
 }
 
@@ -46,7 +46,7 @@ impl Ways {
             Way { name: "PgBouncer", endpoint: pooled, proxy: Some(bouncer.pid()) },
             Way { name: "Daypass", endpoint: through, proxy: Some(daypass.pid()) },
         ];
-        Ok(Self { all, daypass, _bouncer: bouncer, postgres, folder: folder.to_owned() })
+        Ok(Self { all, daypass, _bouncer: bouncer, _postgres: postgres, folder: folder.to_owned() })
     }
 
     /// Direct, PgBouncer, Daypass.
