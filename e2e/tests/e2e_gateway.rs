@@ -1,6 +1,6 @@
 //! What only a gateway does: refusing alike, denying with a way on, holding, and not being held up.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

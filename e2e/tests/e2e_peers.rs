@@ -1,7 +1,7 @@
 //! What a measured peer got wrong, each a test here: bursts lost, Ctrl-C not passed on, sessions that outlive their grant,
 //! passwords in clear, one flush a message, memory without bound, queries served while the log cannot be written.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod peers {
     pub(crate) mod counting;

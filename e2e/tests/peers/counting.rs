@@ -28,7 +28,7 @@ impl CountingRelay {
             let answer = from_gateway.read_u8().await.unwrap();
             assert_eq!(answer, b'S', "the gateway refuses TLS");
             to_client.write_u8(answer).await.unwrap();
-            let mut record = Vec::new();
+            let mut record = vec![0; 5];
             loop {
                 record.resize(5, 0);
                 if from_gateway.read_exact(&mut record).await.is_err() {
