@@ -9,6 +9,7 @@
 
 pub mod classify;
 pub mod error;
+pub mod estimate;
 pub mod frame;
 pub mod login_back;
 pub mod message;
