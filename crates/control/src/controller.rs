@@ -84,7 +84,7 @@ impl Controller {
     /// When the log or its key cannot be used, or what is on disk does not fold to the signed root.
     pub fn open(options: Options, vault: Vault, clock: Clock) -> Result<(Self, Start), OpenError> {
         let dir = options.dir.clone();
-        let (journal, signer, state, start) = open::open(options, &vault, &clock)?;
+        let (journal, signer, state, start) = open::open(&options, &vault, &clock)?;
         let (grown, _) = watch::channel(state.size());
         let inner = Arc::new(Inner {
             journal,
@@ -119,6 +119,14 @@ impl Controller {
             mpsc::error::TrySendError::Closed(_) => SubmitError::Closed,
         })?;
         outcome.await.unwrap_or(Err(SubmitError::Closed))
+    }
+
+    /// [`Controller::submit`] for callers without a runtime; blocks the thread.
+    ///
+    /// # Errors
+    /// As [`Controller::submit`].
+    pub fn submit_and_wait(&self, command: Command) -> Result<Outcome, SubmitError> {
+        commit::block_on(self.submit(command))
     }
 
     /// The state now. Cheap.

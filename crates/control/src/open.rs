@@ -96,7 +96,7 @@ impl error::Error for OpenError {
 }
 
 pub(crate) fn open(
-    options: Options,
+    options: &Options,
     vault: &Vault,
     clock: &Clock,
 ) -> Result<(Journal, Signer, State, Start), OpenError> {

@@ -1,0 +1,264 @@
+//! Wiring: opens vault and logs, starts gateway and HTTP API, stops them in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{error, fmt, io};
+
+use daypass_access::command::{Ask, Command};
+use daypass_control::{Controller, Start, SubmitError, Ticker};
+use daypass_journal::Journal;
+use daypass_ledger::note::Signer;
+use daypass_vault::{Vault, namespace};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::app::App;
+use crate::config::{Config, Tls};
+use crate::files::{self, UnlockError};
+use crate::live::Live;
+use crate::login::password::{PasswordError, Passwords};
+use crate::login::throttle::Throttle;
+use crate::tls::{self, ServerCertificate, TlsError};
+use crate::{clock, http, routes};
+
+/// Name of the activity log, in records and addresses.
+const ACTIVITY: &str = "activity";
+/// The certificate is looked at so often, to renew it in time.
+const RENEW_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// Requests that run when the server stops get so long to end.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// Why the server does not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The vault does not open.
+    Unlock(UnlockError),
+    /// The certificates.
+    Tls(TlsError),
+    /// The control log.
+    Control(daypass_control::OpenError),
+    /// The vault holds no key for the activity log.
+    NoKey(String),
+    /// The activity log.
+    Activity(daypass_journal::OpenError),
+    /// The control log does not take records.
+    Submit(SubmitError),
+    /// An address cannot be listened on.
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The password hash cannot be computed.
+    Passwords(PasswordError),
+    /// A task ended early.
+    Task,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unlock(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
+            Self::Control(error) => error.fmt(f),
+            Self::NoKey(origin) => {
+                write!(f, "the vault holds no key for the log `{origin}`: is `[log] name` the one of `init`?")
+            }
+            Self::Activity(_) => f.write_str("the activity log cannot be opened"),
+            Self::Submit(error) => error.fmt(f),
+            Self::Listen { address, .. } => write!(f, "`{address}` cannot be listened on"),
+            Self::Passwords(_) => f.write_str("passwords cannot be checked on this machine"),
+            Self::Task => f.write_str("a task of the start ended early"),
+        }
+    }
+}
+
+impl error::Error for StartError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Unlock(error) => error.source(),
+            Self::Tls(error) => error.source(),
+            Self::Control(error) => error.source(),
+            Self::Activity(error) => Some(error),
+            Self::Submit(error) => error.source(),
+            Self::Listen { source, .. } => Some(source),
+            Self::NoKey(_) | Self::Passwords(_) | Self::Task => None,
+        }
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Running {
+    /// Where the API listens.
+    pub api: SocketAddr,
+    /// Where the PostgreSQL gateway listens.
+    pub postgres: SocketAddr,
+    /// What was found in the control log.
+    pub start: Start,
+    controller: Controller,
+    activity: Journal,
+    ticker: Ticker,
+    certificate: Certificates,
+    stop: watch::Sender<bool>,
+    http: JoinHandle<()>,
+    renewal: JoinHandle<()>,
+}
+
+#[derive(Clone, Debug)]
+struct Certificates {
+    files: Option<Tls>,
+    vault: Vault,
+    current: Arc<ServerCertificate>,
+}
+
+impl Certificates {
+    /// Loads and uses the certificate again. Blocks.
+    fn reload(&self) -> Result<(), TlsError> {
+        self.current.replace(tls::load(self.files.as_ref(), &self.vault, clock::now())?);
+        Ok(())
+    }
+}
+
+/// Starts everything. Runs on the current tokio runtime, which must have several threads.
+///
+/// # Errors
+/// [`StartError`]; nothing keeps running then.
+pub async fn serve(config: Config) -> Result<Running, StartError> {
+    let asked = config.clone();
+    let opened = tokio::task::spawn_blocking(move || open(&asked)).await.map_err(|_| StartError::Task)??;
+    let Opened { vault, controller, start, activity, activity_key, certificate, passwords } = opened;
+    record_recovery(&controller, &start).await.map_err(StartError::Submit)?;
+    let listen = |address| move |source| StartError::Listen { address, source };
+    let listener = http::bind(config.api.listen).await.map_err(listen(config.api.listen))?;
+    let api = listener.local_addr().map_err(listen(config.api.listen))?;
+    let postgres = config.postgres.listen;
+    let (stop, stopped) = watch::channel(false);
+    let app = Arc::new(App {
+        ca_pem: config.tls.is_none().then(|| tls::ca_pem(&vault)).flatten(),
+        controller: controller.clone(),
+        activity: activity.clone(),
+        activity_key,
+        live: Live::default(),
+        passwords,
+        throttle: Throttle::default(),
+        log_public: config.log.public,
+        log_name: config.log.name.clone(),
+        postgres_host: config.postgres.public_host.clone(),
+        postgres_port: postgres.port(),
+        data_dir: config.data_dir.clone(),
+        enrolling: tokio::sync::Mutex::new(()),
+        vault: vault.clone(),
+    });
+    let tls = tls::http_config(Arc::clone(&certificate) as _).map_err(StartError::Tls)?;
+    let http =
+        tokio::spawn(http::serve(listener, tls, routes::router(app), config.api.connections_max, stopped));
+    let certificate = Certificates { files: config.tls, vault, current: certificate };
+    let renewal = tokio::spawn(renew(certificate.clone()));
+    let ticker = Ticker::start(controller.clone(), Some((ACTIVITY.to_owned(), activity.clone())));
+    Ok(Running { api, postgres, start, controller, activity, ticker, certificate, stop, http, renewal })
+}
+
+struct Opened {
+    vault: Vault,
+    controller: Controller,
+    start: Start,
+    activity: Journal,
+    activity_key: daypass_ledger::note::VerifierKey,
+    certificate: Arc<ServerCertificate>,
+    passwords: Passwords,
+}
+
+fn open(config: &Config) -> Result<Opened, StartError> {
+    let vault = files::unlock(config).map_err(StartError::Unlock)?;
+    let certified = tls::load(config.tls.as_ref(), &vault, clock::now()).map_err(StartError::Tls)?;
+    let options = daypass_control::Options {
+        dir: files::control(&config.data_dir),
+        origin: files::control_origin(&config.log.name),
+    };
+    let (controller, start) =
+        Controller::open(options, vault.clone(), Arc::new(clock::now)).map_err(StartError::Control)?;
+    let origin = files::activity_origin(&config.log.name);
+    let no_key = || StartError::NoKey(origin.clone());
+    let seed = vault.get(namespace::LOG_KEY, &origin).ok_or_else(no_key)?;
+    let seed: &[u8; 32] = seed.expose().try_into().map_err(|_| no_key())?;
+    let signer = Signer::new(&origin, seed).map_err(|_| no_key())?;
+    let activity_key = signer.verifier_key();
+    let options = daypass_journal::Options::new(files::activity(&config.data_dir), signer);
+    let (activity, _) = Journal::open(options, || clock::now().0).map_err(StartError::Activity)?;
+    let passwords = Passwords::new().map_err(StartError::Passwords)?;
+    let certificate = ServerCertificate::new(certified);
+    Ok(Opened { vault, controller, start, activity, activity_key, certificate, passwords })
+}
+
+/// A torn tail of the control log gets its record.
+async fn record_recovery(controller: &Controller, start: &Start) -> Result<(), SubmitError> {
+    if start.recovered.is_some() {
+        let ask = Ask::Recover { log: daypass_control::LOG.to_owned(), size: start.size, dropped_len: 0 };
+        controller.submit(Command::by_system(ask)).await?;
+    }
+    Ok(())
+}
+
+async fn renew(certificates: Certificates) {
+    loop {
+        tokio::time::sleep(RENEW_EVERY).await;
+        let certificates = certificates.clone();
+        match tokio::task::spawn_blocking(move || certificates.reload()).await {
+            Ok(Ok(())) | Err(_) => {}
+            Ok(Err(error)) => tracing::error!(error = %error, "the server certificate was not renewed"),
+        }
+    }
+}
+
+impl Running {
+    /// Loads the certificate again; running connections stay.
+    ///
+    /// # Errors
+    /// When files or vault do not hold a usable certificate; the one in use stays.
+    pub async fn reload(&self) -> Result<(), TlsError> {
+        let certificates = self.certificate.clone();
+        tokio::task::spawn_blocking(move || certificates.reload())
+            .await
+            .unwrap_or(Err(TlsError::Malformed("certificate")))
+    }
+
+    /// The control log and its state.
+    #[must_use]
+    pub fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    /// The activity log.
+    #[must_use]
+    pub fn activity(&self) -> &Journal {
+        &self.activity
+    }
+
+    /// Stops: no new connections, running requests end, sessions are cut, both logs are closed.
+    ///
+    /// # Errors
+    /// When the last snapshot cannot be written; the logs are closed all the same.
+    pub async fn stop(self) -> io::Result<()> {
+        self.stop.send_replace(true);
+        self.renewal.abort();
+        if tokio::time::timeout(DRAIN_MAX, self.http).await.is_err() {
+            tracing::warn!("requests were still running");
+        }
+        self.ticker.stop().await;
+        let (controller, activity) = (self.controller, self.activity);
+        let closing = activity.clone();
+        // The activity log is closed first, so that the control log can anchor its last head.
+        let closed = tokio::task::spawn_blocking(move || closing.close()).await;
+        if closed.is_err() {
+            tracing::error!("the activity log was not closed");
+        }
+        if let Err(error) = controller.anchor(ACTIVITY, &activity).await {
+            tracing::warn!(error = %error, "the activity log was not anchored");
+        }
+        tokio::task::spawn_blocking(move || controller.close()).await.unwrap_or(Ok(()))
+    }
+}
