@@ -7,28 +7,27 @@
 //! `[a-z0-9_.-]`, 1 to 64 bytes.
 //!
 //! ```text
-//! A         = "daypass sealed v1" || 0x0A || S                        additional data of both encryptions
-//! wrapped   = XAES-256-GCM(key K, nonce N, A, plaintext E)             48 bytes, tag included
-//! PRK       = HKDF-SHA256-Extract(salt N, E)
-//! P         = HKDF-SHA256-Expand(PRK, "payload", 32)
-//! salt_f    = HKDF-SHA256-Expand(PRK, "salt " || id, 32)
+//! salt_f    = HKDF-SHA256-Expand(E, "salt " || id, 32)
 //! commit_f  = HMAC-SHA256(salt_f, 0x01 || id || u64 len(value) || value)
-//! plaintext = for each field: u8 len(id) || id || u32 len(value) || value
-//! payload   = AES-256-GCM(key P, nonce 0^96, A, plaintext)             tag included
-//! sidecar   = 0x01 || N || wrapped || payload
+//! A         = "daypass sealed v1" || 0x0A || S                        additional data
+//! plaintext = E || for each field: u8 len(id) || id || u32 len(value) || value
+//! payload   = XAES-256-GCM(key K, nonce N, A, plaintext)               tag included
+//! sidecar   = 0x01 || N || payload
 //! ```
 //!
-//! The leaf ends with `"sealed":{"subject":S,"sha256":hex(SHA-256(sidecar)),"fields":{id:hex(commit_f),…}}}`.
+//! XAES-256-GCM (C2SP) is AES-256-GCM under a subkey that AES-CMAC derives from `K` and half of `N`: each event is encrypted under
+//! its own key. The leaf ends with `"sealed":{"subject":S,"sha256":hex(SHA-256(sidecar)),"fields":{id:hex(commit_f),…}}}`.
 //!
 //! Why this holds:
 //! - *Hiding*: without `E` a salt is indistinguishable from random, so a commitment tells nothing about its value, not even a
-//!   guessed one. *Binding*: by HMAC-SHA256's collision resistance under a published key; `0x01 || id || len || value` is read in
-//!   one way only, because ids hold no zero byte and lengths stay below 2^24, so the length always starts with one.
+//!   guessed one. `E` is uniform, so HKDF needs no extract step (RFC 5869 section 3.3). *Binding*: by HMAC-SHA256's collision
+//!   resistance under a published key; `0x01 || id || len || value` is read in one way only, because ids hold no zero byte and
+//!   lengths stay below 2^24, so the length always starts with one.
 //! - *One field opens alone*: `salt_f` and the value show `commit_f` to an outsider; the salts of other fields stay unknown.
-//!   Disclosing `E` opens one event.
-//! - *Erasing*: without `K` neither `E` nor anything derived from it can be computed again; leaves and tree hashes stay.
-//! - *Nonces*: XAES (C2SP) takes 192-bit random nonces, so one subject may have practically unlimited events. `P` is used
-//!   once, as it depends on `E` and `N`: its nonce may be constant. [`Fresh`] is consumed by value so that code cannot use it twice.
+//! - *Erasing*: `E` is kept nowhere but in the payload; without `K` neither it nor a value can be computed again. Leaves and tree
+//!   hashes stay.
+//! - *Nonces*: XAES takes 192-bit random nonces: one subject may have practically unlimited events. [`Fresh`] is consumed by value
+//!   so that code cannot use one twice.
 //! - *Changes*: `SHA-256(sidecar)` in the leaf lets a verifier without any key notice a changed sidecar; `A` ties a sidecar to its
 //!   subject; opening checks every commitment, so AES-GCM's lack of key commitment gives nothing.
 //! - Not hidden: the subject's handle, which fields exist, and the total length of their values.
@@ -64,7 +63,8 @@ const VERSION: u8 = 1;
 const ID_LEN_MAX: usize = 64;
 const NONCE_LEN: usize = 24;
 const TAG_LEN: usize = 16;
-const HEADER_LEN: usize = 1 + NONCE_LEN + 32 + TAG_LEN;
+const HEADER_LEN: usize = 1 + NONCE_LEN;
+const EVENT_KEY_LEN: usize = 32;
 const CONTEXT: &str = "daypass sealed v1\n";
 
 /// The key of one subject (a person): destroying it erases everything sealed for them.
@@ -80,7 +80,7 @@ impl fmt::Debug for SubjectKey {
 /// Randomness for sealing one record: 56 bytes from a cryptographic generator, used once.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Fresh {
-    event_key: [u8; 32],
+    event_key: [u8; EVENT_KEY_LEN],
     nonce: [u8; NONCE_LEN],
 }
 
@@ -146,14 +146,11 @@ impl Sealer {
     )]
     pub fn seal<'id>(&self, fields: &[(&'id str, &[u8])], fresh: Fresh) -> Result<Sealed<'id>, SealError> {
         let payload_len = check_fields(fields)?;
-        let mut sidecar = Vec::with_capacity(HEADER_LEN + payload_len + TAG_LEN);
+        let mut sidecar = Vec::with_capacity(HEADER_LEN + EVENT_KEY_LEN + payload_len + TAG_LEN);
         sidecar.push(VERSION);
         sidecar.extend_from_slice(&fresh.nonce);
         sidecar.extend_from_slice(&fresh.event_key);
-        let (wrap, wrap_nonce) = self.wrap_cipher(&fresh.nonce);
-        encrypt_tail(&wrap, wrap_nonce, &self.context, &mut sidecar, 1 + NONCE_LEN)?;
-
-        let event = EventKeys::new(&fresh.event_key, &fresh.nonce);
+        let salts = Salts::new(&fresh.event_key);
         let mut commitments = Vec::with_capacity(fields.len());
         for (id, value) in fields {
             sidecar.push(u8::try_from(id.len()).map_err(|_| SealError::Length)?);
@@ -161,9 +158,10 @@ impl Sealer {
             sidecar
                 .extend_from_slice(&u32::try_from(value.len()).map_err(|_| SealError::Length)?.to_be_bytes());
             sidecar.extend_from_slice(value);
-            commitments.push((*id, commitment(id, &event.salt(id), value)));
+            commitments.push((*id, commitment(id, &salts.of(id), value)));
         }
-        encrypt_tail(&event.payload_cipher(), [0; 12], &self.context, &mut sidecar, HEADER_LEN)?;
+        let (cipher, nonce) = self.event_cipher(&fresh.nonce);
+        encrypt_tail(&cipher, nonce, &self.context, &mut sidecar, HEADER_LEN)?;
         let sha256 = Hash(Sha256::digest(&sidecar).into());
         Ok(Sealed { subject: Arc::clone(&self.subject), sidecar, sha256, commitments })
     }
@@ -196,24 +194,21 @@ impl Sealer {
             return Err(OpenError::Version);
         };
         let (nonce, rest) = rest.split_first_chunk::<NONCE_LEN>().ok_or(OpenError::Form)?;
-        let (wrapped, payload) = rest.split_first_chunk::<{ 32 + TAG_LEN }>().ok_or(OpenError::Form)?;
-        let (wrap, wrap_nonce) = self.wrap_cipher(nonce);
-        let event_key = decrypt(&wrap, wrap_nonce, &self.context, wrapped).ok_or(OpenError::Key)?;
-        let event = EventKeys::new(&event_key, nonce);
-        let plaintext =
-            decrypt(&event.payload_cipher(), [0; 12], &self.context, payload).ok_or(OpenError::Key)?;
-        let mut rest = plaintext.as_slice();
+        let (cipher, gcm_nonce) = self.event_cipher(nonce);
+        let plaintext = decrypt(&cipher, gcm_nonce, &self.context, rest).ok_or(OpenError::Key)?;
+        let (event_key, mut rest) = plaintext.split_first_chunk().ok_or(OpenError::Form)?;
+        let salts = Salts::new(event_key);
         let mut fields = Vec::new();
         while !rest.is_empty() {
             let (id, value, after) = read_field(rest).ok_or(OpenError::Form)?;
-            fields.push(OpenedField { id: id.to_owned(), salt: event.salt(id), value: value.to_vec() });
+            fields.push(OpenedField { id: id.to_owned(), salt: salts.of(id), value: value.to_vec() });
             rest = after;
         }
         Ok(fields)
     }
 
     /// The AES-256-GCM subkey and nonce that XAES-256-GCM derives for a 24-byte nonce (C2SP XAES-256-GCM, steps 3 to 6).
-    fn wrap_cipher(&self, nonce: &[u8; NONCE_LEN]) -> (Aes256Gcm, [u8; 12]) {
+    fn event_cipher(&self, nonce: &[u8; NONCE_LEN]) -> (Aes256Gcm, [u8; 12]) {
         let (context, gcm_nonce) = nonce.split_at(12);
         let mut key = Zeroizing::new([0; 32]);
         for (half, counter) in key.chunks_exact_mut(16).zip([1, 2]) {
@@ -305,32 +300,23 @@ pub fn verify_commitment(id: &str, salt: &[u8; 32], value: &[u8], commitment: &H
         && self::commitment(id, salt, value).0.ct_eq(&commitment.0).into()
 }
 
-/// The keys of one event: `PRK` and what is derived from it.
-struct EventKeys {
-    prk: Hkdf<Sha256>,
-}
+/// Derives the salts of one event.
+struct Salts(Hkdf<Sha256>);
 
-impl EventKeys {
-    fn new(event_key: &[u8], nonce: &[u8; NONCE_LEN]) -> Self {
-        Self { prk: Hkdf::new(Some(nonce), event_key) }
+impl Salts {
+    #[expect(clippy::expect_used, reason = "fails only for keys under 32 bytes")]
+    fn new(event_key: &[u8; EVENT_KEY_LEN]) -> Self {
+        Self(Hkdf::from_prk(event_key).expect("32 bytes are one block"))
     }
 
-    fn payload_cipher(&self) -> Aes256Gcm {
-        Aes256Gcm::new(&(*self.expand(&[b"payload"])).into())
-    }
-
-    fn salt(&self, id: &str) -> [u8; 32] {
-        *self.expand(&[b"salt ", id.as_bytes()])
-    }
-
-    fn expand(&self, info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-        let mut out = Zeroizing::new([0; 32]);
-        #[expect(
-            clippy::expect_used,
-            reason = "fails only for outputs above 255 * 32 bytes; a zero key must never come out"
-        )]
-        self.prk.expand_multi_info(info, out.as_mut()).expect("32 bytes are one block");
-        out
+    #[expect(
+        clippy::expect_used,
+        reason = "fails only for outputs above 255 * 32 bytes; a zero salt must never come out"
+    )]
+    fn of(&self, id: &str) -> [u8; 32] {
+        let mut salt = [0; 32];
+        self.0.expand_multi_info(&[b"salt ", id.as_bytes()], &mut salt).expect("32 bytes are one block");
+        salt
     }
 }
 
@@ -387,7 +373,7 @@ fn check_fields(fields: &[(&str, &[u8])]) -> Result<usize, SealError> {
         }
         payload_len += 1 + id.len() + 4 + value.len();
     }
-    if HEADER_LEN + payload_len + TAG_LEN > SIDECAR_LEN_MAX {
+    if HEADER_LEN + EVENT_KEY_LEN + payload_len + TAG_LEN > SIDECAR_LEN_MAX {
         Err(SealError::Length)
     } else {
         Ok(payload_len)

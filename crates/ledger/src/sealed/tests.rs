@@ -19,13 +19,13 @@ fn leaf(sealed: &Sealed<'_>) -> Vec<u8> {
 
 /// The vectors of the C2SP XAES-256-GCM document; the second has the other branch of the subkey derivation.
 #[test]
-fn wrapping_is_xaes_256_gcm() {
+fn cipher_is_xaes_256_gcm() {
     let vectors: [(u8, &[u8], &str); 2] = [
         (1, b"", "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271"),
         (3, b"c2sp.org/XAES-256-GCM", "986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d"),
     ];
     for (key, aad, expected) in vectors {
-        let (cipher, nonce) = sealer(key).wrap_cipher(b"ABCDEFGHIJKLMNOPQRSTUVWX");
+        let (cipher, nonce) = sealer(key).event_cipher(b"ABCDEFGHIJKLMNOPQRSTUVWX");
         let mut bytes = b"XAES-256-GCM".to_vec();
         encrypt_tail(&cipher, nonce, aad, &mut bytes, 0).unwrap();
         assert_eq!(hex::encode(&bytes), expected);
@@ -60,11 +60,6 @@ fn equal_values_do_not_look_equal() {
     let two = sealer(1).seal(&[("a", b"same")], fresh(3)).unwrap();
     assert_ne!(one.commitments()[0].1, one.commitments()[1].1);
     assert_ne!(one.commitments()[0].1, two.commitments()[0].1);
-    // The same event key with another nonce gives unrelated keys.
-    let mut random = [2; 56];
-    random[55] = 9;
-    let three = sealer(1).seal(&[("a", b"same")], Fresh::new(random)).unwrap();
-    assert_ne!(one.commitments()[0].1, three.commitments()[0].1);
 }
 
 #[test]
