@@ -14,6 +14,7 @@
 mod answers;
 mod expect;
 mod facts;
+mod grammar;
 mod names;
 mod release;
 mod staging;
@@ -25,7 +26,7 @@ use std::collections::VecDeque;
 
 use bytes::BytesMut;
 use daypass_access::id::ResourceId;
-use daypass_access::pipeline::{Decision, Entitlement, Gating};
+use daypass_access::pipeline::{Decision, DisclosePermit, Entitlement, Gating};
 use daypass_access::time::Micros;
 use daypass_ledger::receipt::Covered;
 
@@ -37,6 +38,7 @@ pub use release::Outlet;
 use self::expect::Expect;
 use self::names::Names;
 use self::staging::{HeldItem, Staged};
+use crate::classify::Dialect;
 use crate::error::Report;
 use crate::violation::Violation;
 use crate::write::Transaction;
@@ -141,6 +143,10 @@ pub struct Session {
     target_ended: bool,
     client_gone: bool,
     transaction: Transaction,
+    /// How the target reads texts.
+    dialect: Dialect,
+    /// The permit of the last action that ended: what the target says beside actions belongs to it.
+    settled: Option<DisclosePermit>,
     /// Number of the last action.
     number: u64,
     /// Number of the last message.
@@ -151,9 +157,10 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session on `resource`, both sides logged in and the target ready for the first command.
+    /// A session on `resource`, both sides logged in and the target ready for the first command, reading texts as
+    /// `dialect` says.
     #[must_use]
-    pub fn new(resource: ResourceId, gating: Gating) -> Self {
+    pub fn new(resource: ResourceId, gating: Gating, dialect: Dialect) -> Self {
         Self {
             resource,
             gating,
@@ -177,6 +184,8 @@ impl Session {
             target_ended: false,
             client_gone: false,
             transaction: Transaction::Idle,
+            dialect,
+            settled: None,
             number: 0,
             seq: 0,
             batch: 0,
@@ -221,6 +230,9 @@ impl Session {
     /// # Errors
     /// [`Stop`]: the session must be ended with [`Self::end`].
     pub fn turn(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
+        if self.client_gone {
+            return self.answer(turn);
+        }
         self.stage(turn)?;
         self.forward(turn)?;
         let waiting = self.expected.len();

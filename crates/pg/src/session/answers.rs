@@ -11,7 +11,7 @@ use super::release::Status;
 use super::{OUT_LEN_MAX, Session, Stop, Turn};
 use crate::error::Told;
 use crate::frame::{self, HEADER_LEN, Header, Side};
-use crate::message::Tag;
+use crate::message::{Back, Tag};
 use crate::violation::Violation;
 use crate::write::Transaction;
 
@@ -152,9 +152,17 @@ impl Session {
                 self.outlet.disclose(permit, bytes);
             }
             Some(Expect { show: Show::Waits(..), .. }) => return Err(unexpected()),
-            Some(Expect { show: Show::Nothing, .. }) | None => {
-                self.outlet.tell(Status::of(tag).ok_or_else(unexpected)?, bytes);
-            }
+            Some(Expect { show: Show::Nothing, .. }) | None => match (Status::of(tag), &self.settled) {
+                (Some(status), _) => self.outlet.tell(status, bytes),
+                // What an ended action still has to say (a deferred constraint, a notice) is part of its result.
+                (None, Some(permit)) if matches!(tag, b'E' | b'N' | b'A') => {
+                    self.outlet.disclose(permit, bytes);
+                }
+                (None, None) => {
+                    self.outlet.tell(Status::before_any_action(tag).ok_or_else(unexpected)?, bytes);
+                }
+                (None, Some(_)) => return Err(unexpected()),
+            },
         }
         Ok(())
     }
@@ -165,6 +173,11 @@ impl Session {
         let body = message.get(HEADER_LEN..).unwrap_or_default();
         if header.tag == b'E' {
             return self.error(message, body, turn);
+        }
+        if header.tag == b'S'
+            && let Ok(Back::ParameterStatus { name, value }) = Back::parse(b'S', body)
+        {
+            self.dialect.announced(name, value);
         }
         self.show(message, header.tag)?;
         let Some(head) = self.expected.front_mut() else {
@@ -233,7 +246,10 @@ impl Session {
 
     /// The first of the expected answers is complete.
     fn finish(&mut self, ending: Ending, turn: &mut Turn<'_>) -> Result<(), Stop> {
-        let Some(head) = self.expected.pop_front() else { return Ok(()) };
+        let Some(mut head) = self.expected.pop_front() else { return Ok(()) };
+        if let Show::Open(permit) = std::mem::replace(&mut head.show, Show::Nothing) {
+            self.settled = Some(permit);
+        }
         match (head.kind, ending) {
             (Kind::Parse, Ending::Done) => self.statements.confirm(&head.name, head.seq),
             (Kind::Parse, _) => self.statements.fail(&head.name, head.seq),

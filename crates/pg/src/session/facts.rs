@@ -6,6 +6,7 @@ use daypass_access::action::{Action, RiskSet};
 use daypass_access::pipeline::{Allow, Denied, Hold};
 use daypass_access::time::Micros;
 
+use crate::classify::Dialect;
 use crate::error::SqlState;
 use crate::message::{Bind, FunctionCall};
 
@@ -26,6 +27,8 @@ pub struct Statement {
     pub prepares: Vec<(Vec<u8>, Arc<Self>)>,
     /// The names of the prepared statements it runs by SQL's own EXECUTE.
     pub runs: Vec<Vec<u8>>,
+    /// It drops every prepared statement of the session.
+    pub forgets: bool,
 }
 
 impl Statement {
@@ -33,20 +36,14 @@ impl Statement {
     #[must_use]
     pub fn plain(text: Vec<u8>, action: Action, verb: &str) -> Self {
         let text_len = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        Self { text, text_len, action, redacted: None, verb: Arc::from(verb), prepares: vec![], runs: vec![] }
+        let verb = Arc::from(verb);
+        Self { text, text_len, action, redacted: None, verb, prepares: vec![], runs: vec![], forgets: false }
     }
 
     /// The text to be kept and shown: secrets replaced.
     #[must_use]
     pub fn shown(&self) -> &[u8] {
         self.redacted.as_deref().unwrap_or(&self.text)
-    }
-
-    /// Whether it drops every prepared statement of the session.
-    pub(super) fn forgets(&self) -> bool {
-        let text = self.text.trim_ascii();
-        let text = text.strip_suffix(b";").unwrap_or(text).trim_ascii_end();
-        [&b"discard all"[..], b"deallocate all"].iter().any(|all| text.eq_ignore_ascii_case(all))
     }
 
     /// This statement, or one that also does what `other` does: both texts, and what both need.
@@ -65,14 +62,15 @@ impl Statement {
             verb: Arc::clone(&self.verb),
             prepares: self.prepares.clone(),
             runs: self.runs.clone(),
+            forgets: self.forgets && other.forgets,
         }
     }
 }
 
 /// Reads what a text would do. The classifier of this crate, or a small one of a test.
 pub trait Grammar {
-    /// The statement of that text; what cannot be understood is the highest class.
-    fn statement(&mut self, text: &[u8]) -> Arc<Statement>;
+    /// The statement of that text, read under these settings; what cannot be understood is the highest class.
+    fn statement(&mut self, text: &[u8], dialect: Dialect) -> Arc<Statement>;
 }
 
 /// How an action reaches the target.
@@ -127,7 +125,7 @@ pub struct Intent<'a> {
     /// How it reaches the target.
     pub form: Form,
     /// What it is.
-    pub statement: &'a Statement,
+    pub statement: &'a Arc<Statement>,
     /// What was decided on: the classes and risks of this form of it.
     pub action: Action,
     /// Its parameters.
@@ -146,7 +144,7 @@ pub struct Refusal<'a> {
     /// How it would have reached the target.
     pub form: Form,
     /// What it is.
-    pub statement: &'a Statement,
+    pub statement: &'a Arc<Statement>,
     /// What was decided on.
     pub action: Action,
     /// Its parameters.
@@ -165,13 +163,15 @@ pub struct Holding<'a> {
     /// How it would reach the target.
     pub form: Form,
     /// What it is.
-    pub statement: &'a Statement,
+    pub statement: &'a Arc<Statement>,
     /// What was decided on.
     pub action: Action,
     /// Its parameters.
     pub params: Params<'a>,
     /// The decision.
     pub hold: &'a Hold,
+    /// Size of the control log it was decided at.
+    pub control_size: u64,
 }
 
 /// How an action ended.

@@ -60,10 +60,15 @@ pub(super) const NO_NAME: &[u8] = b"daypass denied this";
 pub(super) struct Status(());
 
 impl Status {
-    /// Whether a type byte is one of a message without a result: ReadyForQuery, ParameterStatus, notices, errors,
-    /// notifications and the confirmation of Close.
+    /// Whether a type byte is one of a message that never carries a result: ReadyForQuery, ParameterStatus, and the
+    /// confirmation of Close. Errors and notices quote data; they belong to an action.
     pub(super) fn of(tag: u8) -> Option<Self> {
-        matches!(tag, b'Z' | b'S' | b'N' | b'E' | b'A' | b'3').then_some(Self(()))
+        matches!(tag, b'Z' | b'S' | b'3').then_some(Self(()))
+    }
+
+    /// As [`Self::of`], in a session in which no action was forwarded yet: what the target says then cannot be a result.
+    pub(super) fn before_any_action(tag: u8) -> Option<Self> {
+        matches!(tag, b'E' | b'N' | b'A').then_some(Self(())).or(Self::of(tag))
     }
 }
 

@@ -268,7 +268,7 @@ impl Session {
 
     fn query(&mut self, text: &[u8], turn: &mut Turn<'_>) -> Result<Item, Stop> {
         self.batch += 1;
-        let Some(statement) = self.effective(&turn.grammar.statement(text)) else {
+        let Some(statement) = self.effective(&turn.grammar.statement(text, self.dialect)) else {
             return Ok(self.absent(Kind::Query, words::no_such_statement(b"of EXECUTE")));
         };
         let action = statement.action;
@@ -291,7 +291,7 @@ impl Session {
         if !self.statements.has_room(parse.statement) {
             return Ok(self.absent(Kind::Parse, words::too_much()));
         }
-        let statement = turn.grammar.statement(parse.text);
+        let statement = turn.grammar.statement(parse.text, self.dialect);
         let action = unrun(statement.action);
         let (kind, form, name) = (Kind::Parse, Form::Prepare, parse.statement);
         self.ask(Asked { kind, form, statement, action, params: Params::None, of: None, name }, turn)
@@ -399,13 +399,22 @@ impl Session {
                 expect.show = Show::Waits(show, index);
                 expect.intent = Some(index);
                 expect.copies_in = kind.runs() && action.classes.contains(Class::CopyIn);
-                expect.forgets = kind.runs() && statement.forgets();
+                expect.forgets = kind.runs() && statement.forgets;
                 Ok(Item::Act { gate, waits_for, expect })
             }
             Decision::Hold(hold) => {
                 let statement_ref = &statement;
-                let holding =
-                    Holding { at, number, form, statement: statement_ref, action, params, hold: &hold };
+                let control_size = turn.entitlement.control_size;
+                let holding = Holding {
+                    at,
+                    number,
+                    form,
+                    statement: statement_ref,
+                    action,
+                    params,
+                    hold: &hold,
+                    control_size,
+                };
                 turn.recorder.holding(&holding)?;
                 self.outlet_say(&words::held(hold.risks));
                 self.note_names(&expect, &statement, 0);

@@ -9,6 +9,7 @@ use daypass_access::pipeline::Right;
 use daypass_ledger::receipt::Covered;
 
 use super::*;
+use crate::classify::Dialect;
 use crate::frame::{Side, first};
 use crate::message::{Back, Front};
 use crate::write;

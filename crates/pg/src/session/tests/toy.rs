@@ -6,7 +6,7 @@ use super::*;
 pub(super) struct ToyGrammar;
 
 impl Grammar for ToyGrammar {
-    fn statement(&mut self, text: &[u8]) -> Arc<Statement> {
+    fn statement(&mut self, text: &[u8], dialect: Dialect) -> Arc<Statement> {
         let words = String::from_utf8_lossy(text).into_owned();
         let mut parts = words.splitn(3, ' ');
         let (class, risk) = match parts.next().unwrap_or_default() {
@@ -24,7 +24,7 @@ impl Grammar for ToyGrammar {
         };
         let mut statement = Statement::plain(text.to_vec(), action, "toy");
         if let (true, Some(name), Some(inner)) = (words.starts_with("prepare"), parts.next(), parts.next()) {
-            statement.prepares.push((name.into(), self.statement(inner.as_bytes())));
+            statement.prepares.push((name.into(), self.statement(inner.as_bytes(), dialect)));
         }
         if let Some(name) = words.strip_prefix("execute ") {
             statement.runs.push(name.into());
@@ -124,7 +124,7 @@ impl World {
         );
         let resource = ResourceId::new("orders");
         Self {
-            session: Session::new(resource.clone(), Gating::ActOrDisclose),
+            session: Session::new(resource.clone(), Gating::ActOrDisclose, Dialect::default()),
             log: vec![],
             recorder: ToyLog::default(),
             entitlement: Entitlement {
@@ -150,7 +150,7 @@ impl World {
     }
 
     pub(super) fn gate_always(&mut self) {
-        self.session = Session::new(ResourceId::new("orders"), Gating::Always);
+        self.session = Session::new(ResourceId::new("orders"), Gating::Always, Dialect::default());
     }
 
     pub(super) fn take_all_rights(&mut self) {

@@ -1,0 +1,311 @@
+//! The life of one connection: greeted, identified, recorded, let through to the target, relayed, closed, recorded.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use daypass_access::activity;
+use daypass_access::id::{ResourceId, RoleId, SessionId};
+use daypass_access::pipeline::Entitlement;
+use daypass_access::state::PassHolder;
+use daypass_access::time::Micros;
+use daypass_journal::Lane;
+use daypass_ledger::sealed::Sealer;
+use daypass_pg::classify::Dialect;
+use daypass_pg::error::{Report, Severity, SqlState};
+use daypass_pg::session::Session;
+use daypass_pg::startup::{CancelKey, Version};
+use daypass_pg::write::{self, Transaction};
+use rand::Rng;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::front::{self, Arrival, Hello};
+use crate::live::EndReason;
+use crate::node::Node;
+use crate::parameters;
+use crate::pump::{ClientStream, Pump, SharedGrammar};
+use crate::recorder::SessionRecorder;
+use crate::seat::Seat;
+use crate::target::{Unreached, Way};
+use crate::upstream::Upstream;
+
+/// Serves one accepted connection to its end.
+pub(crate) async fn serve(node: Arc<Node>, grammar: SharedGrammar, tcp: TcpStream, peer: SocketAddr) {
+    match front::arrive(tcp, &node.tls).await {
+        Ok(Arrival::Start(hello)) => {
+            if let Some(open) = enter(&node, *hello, peer).await {
+                run(&node, grammar, open).await;
+            }
+        }
+        Ok(Arrival::Cancel(key)) => cancel(&node, &key, peer),
+        Err(failure) => tracing::debug!(%peer, %failure, "a client did not arrive"),
+    }
+}
+
+/// Passes a cancel request on to the session it names, recorded.
+fn cancel(node: &Node, key: &CancelKey, peer: SocketAddr) {
+    let seat = node.registry.by_key(key);
+    let record = activity::Cancel {
+        session: seat.as_ref().map_or("", |seat| seat.session.as_str()).into(),
+        origin: peer.to_string().into(),
+        forwarded: seat.is_some(),
+    };
+    let at = node.now();
+    let recorded = node.append(Lane::Outcome, |seq, out| record.encode(at, seq, None::<&()>, out));
+    if let (Some(seat), Ok(_)) = (seat, recorded) {
+        seat.tell(|told| told.cancel = true);
+    }
+}
+
+/// A session that may begin.
+struct Open {
+    hello: Hello,
+    seat: Arc<Seat>,
+    entitlement: Arc<Entitlement>,
+    way: Way,
+    parameters: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What the client asked for, and who it turned out to be.
+struct Asked {
+    session: SessionId,
+    user: String,
+    resource: ResourceId,
+    role: Option<RoleId>,
+    origin: Arc<str>,
+}
+
+/// Identifies the person and seats the session; or refuses, in words and in the log.
+async fn enter(node: &Arc<Node>, mut hello: Hello, peer: SocketAddr) -> Option<Open> {
+    let token_sha256 = hex::encode(Sha256::digest(&*hello.pass));
+    let mut random = [0; 8];
+    rand::rng().fill_bytes(&mut random);
+    let user = std::mem::take(&mut hello.user);
+    let (resource, role) = match user.split_once('/') {
+        Some((resource, role)) => (ResourceId::new(resource), Some(RoleId::new(role))),
+        None => (ResourceId::new(&user), None),
+    };
+    let session = SessionId::new(&format!("S-{}", hex::encode(random)));
+    let asked = Asked { session, user, resource, role, origin: peer.to_string().into() };
+    let (state, now) = (node.controller.state(), node.now());
+    let known = state.authenticate_pass(&token_sha256, &asked.resource, asked.role.as_ref(), now);
+    let holder = match known {
+        Ok(holder) => holder,
+        Err(refusal) => {
+            refuse(node, &mut hello.stream, &asked, None, refusal.name(), &wrong_pass()).await;
+            return None;
+        }
+    };
+    let entitlement = Arc::new(state.entitlement_of(&holder, asked.role.as_ref()));
+    let way = state
+        .policy()
+        .resources
+        .get(&asked.resource)
+        .map(|resource| Way { resource: resource.clone(), credential: holder.credential.clone() });
+    let (Some(ends), Some(way)) = (entitlement.deadline(now), way) else {
+        refuse(node, &mut hello.stream, &asked, Some(&holder), "grant-ended", &wrong_pass()).await;
+        return None;
+    };
+    if hello.replication {
+        refuse(node, &mut hello.stream, &asked, Some(&holder), "replication", &no_replication()).await;
+        return None;
+    }
+    let parameters = match parameters::allowed(&hello.parameters, &asked.session) {
+        Ok(parameters) => parameters,
+        Err(name) => {
+            let message = format!("the startup parameter `{name}` cannot be set through the gateway");
+            let report =
+                fatal(SqlState::FEATURE_NOT_SUPPORTED, &message, "set it with SET, after connecting");
+            refuse(node, &mut hello.stream, &asked, Some(&holder), "parameter", &report).await;
+            return None;
+        }
+    };
+    let secret_len = if hello.version >= Version::V3_2 { 32 } else { 4 };
+    let (session, origin, role) = (asked.session.clone(), Arc::clone(&asked.origin), asked.role.clone());
+    let seated = holder.clone();
+    let seat = node
+        .registry
+        .seat(node.limits.sessions, secret_len, |key| Seat::new(session, seated, role, now, origin, key));
+    let Some(seat) = seat else {
+        let report = fatal(SqlState::TOO_MANY_CONNECTIONS, "too many sessions", "try again in a moment");
+        refuse(node, &mut hello.stream, &asked, Some(&holder), "session-limit", &report).await;
+        return None;
+    };
+    seat.ends_at(ends);
+    Some(Open { hello, seat, entitlement, way, parameters })
+}
+
+fn fatal<'a>(code: SqlState, message: &'a str, hint: &'a str) -> Report<'a> {
+    Report { severity: Severity::Fatal, code, message, detail: "", hint }
+}
+
+fn wrong_pass() -> Report<'static> {
+    fatal(
+        SqlState::INVALID_PASSWORD,
+        "no access: the pass is wrong or has ended, or it is not for this resource",
+        "ask for access or take a new pass: daypass connect RESOURCE",
+    )
+}
+
+fn no_replication() -> Report<'static> {
+    fatal(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        "denied: replication connections are not let through",
+        "use COPY or pg_dump under a role that allows copy-out",
+    )
+}
+
+async fn refuse(
+    node: &Node,
+    stream: &mut ClientStream,
+    asked: &Asked,
+    holder: Option<&PassHolder>,
+    because: &str,
+    report: &Report<'_>,
+) {
+    let cut: String = asked.user.chars().take(128).collect();
+    let record = activity::Refused {
+        session: asked.session.as_str().into(),
+        person: holder.map(|holder| holder.person.as_str().into()),
+        resource: cut.into(),
+        origin: (&*asked.origin).into(),
+        control: node.controller.state().size(),
+        because: because.into(),
+    };
+    let at = node.now();
+    let recorded = node.append(Lane::Outcome, |seq, out| record.encode(at, seq, None::<&()>, out));
+    if let Err(error) = recorded {
+        tracing::error!(%error, session = %asked.session, "a refusal could not be recorded");
+    }
+    farewell(stream, report).await;
+}
+
+/// Runs a seated session to its end and records that.
+async fn run(node: &Arc<Node>, grammar: SharedGrammar, open: Open) {
+    let (seat, began) = (Arc::clone(&open.seat), node.now());
+    let (reason, counts) = match open_session(node, open, grammar).await {
+        Ok(pump) => pump.run().await,
+        Err(reason) => (reason, daypass_pg::session::Counts::default()),
+    };
+    node.registry.leave(&seat);
+    let now = node.now();
+    let record = activity::SessionClosed {
+        session: seat.session.as_str().into(),
+        person: seat.holder.person.as_str().into(),
+        resource: seat.holder.resource.as_str().into(),
+        grant: seat.holder.grant.as_str().into(),
+        because: reason.name().into(),
+        actions: counts.actions,
+        bytes: counts.shown_len,
+        took_us: now.0.saturating_sub(began.0),
+    };
+    if let Err(error) = node.append(Lane::Outcome, |seq, out| record.encode(now, seq, None::<&()>, out)) {
+        tracing::error!(%error, session = %seat.session, "the end of a session could not be recorded");
+    }
+}
+
+/// Records the session, reaches the target, welcomes the client.
+async fn open_session(node: &Arc<Node>, open: Open, grammar: SharedGrammar) -> Result<Pump, EndReason> {
+    let Open { mut hello, seat, entitlement, way, parameters } = open;
+    let opened = record_opened(node, &seat, &hello, &entitlement);
+    let durable = match opened {
+        Ok(index) => node.journal.until_covered(index).await.is_ok(),
+        Err(_) => false,
+    };
+    let sealer = node.vault.subject_key(seat.holder.person.as_str()).ok();
+    let sealer = sealer.and_then(|key| Sealer::new(seat.holder.person.as_str(), &key).ok());
+    let (true, Some(sealer)) = (durable, sealer) else {
+        farewell(&mut hello.stream, &crate::words::audit_unavailable()).await;
+        return Err(EndReason::AuditUnavailable);
+    };
+    let upstream = match way.connect(node, parameters).await {
+        Ok(upstream) => upstream,
+        Err(failure) => {
+            unreachable_target(&mut hello.stream, &seat, &failure).await;
+            return Err(EndReason::Upstream);
+        }
+    };
+    let backend = upstream.welcome.key.as_ref().map_or(0, |key| key.process);
+    let from = upstream.stream.tcp().and_then(|tcp| tcp.local_addr().ok()).map(|addr| addr.to_string());
+    let record = activity::TargetReached {
+        session: seat.session.as_str().into(),
+        backend: i64::from(backend),
+        from: from.unwrap_or_default().into(),
+        credential: (&*way.credential).into(),
+    };
+    let at = node.now();
+    if node.append(Lane::Intent, |seq, out| record.encode(at, seq, None::<&()>, out)).is_err() {
+        farewell(&mut hello.stream, &crate::words::audit_unavailable()).await;
+        return Err(EndReason::AuditUnavailable);
+    }
+    let Upstream { stream, welcome, .. } = upstream;
+    let greeting = greeting(&welcome.parameters, &seat);
+    if hello.stream.write_all(&greeting).await.is_err() || hello.stream.flush().await.is_err() {
+        return Err(EndReason::Client);
+    }
+    seat.is_open(backend);
+    let mut dialect = Dialect::default();
+    for (name, value) in &welcome.parameters {
+        dialect.announced(name, value);
+    }
+    let session = Session::new(seat.holder.resource.clone(), node.gate, dialect);
+    let recorder = SessionRecorder::new(Arc::clone(node), Arc::clone(&seat), sealer);
+    let sides = (hello.stream, stream);
+    Ok(Pump::new(Arc::clone(node), seat, sides, session, recorder, entitlement, grammar, (way, welcome.key)))
+}
+
+fn record_opened(
+    node: &Node,
+    seat: &Seat,
+    hello: &Hello,
+    entitlement: &Entitlement,
+) -> Result<u64, daypass_journal::AppendError> {
+    let at = node.now();
+    let client = hello.parameters.iter().rev().find(|(name, _)| name == b"application_name");
+    let client =
+        client.map(|(_, value)| String::from_utf8_lossy(value).chars().take(128).collect::<String>());
+    let record = activity::SessionOpened {
+        session: seat.session.as_str().into(),
+        person: seat.holder.person.as_str().into(),
+        resource: seat.holder.resource.as_str().into(),
+        role: seat.holder.role.as_str().into(),
+        grant: seat.holder.grant.as_str().into(),
+        pass: seat.holder.pass.as_str().into(),
+        origin: (&*seat.origin).into(),
+        control: entitlement.control_size,
+        ends: entitlement.deadline(at).unwrap_or(Micros(0)),
+        client: client.unwrap_or_default().into(),
+        protocol: format!("postgres/{}.{}", hello.version.major, hello.version.minor).into(),
+    };
+    node.append(Lane::Intent, |seq, out| record.encode(at, seq, None::<&()>, out))
+}
+
+/// What the client gets at the end of its login: the target's settings, and our own key to cancel with.
+fn greeting(parameters: &[(Vec<u8>, Vec<u8>)], seat: &Seat) -> BytesMut {
+    let mut out = BytesMut::with_capacity(1024);
+    write::authentication_ok(&mut out);
+    for (name, value) in parameters {
+        write::parameter_status(&mut out, name, value);
+    }
+    write::backend_key_data(&mut out, &seat.key);
+    write::ready_for_query(&mut out, Transaction::Idle);
+    out
+}
+
+async fn unreachable_target(stream: &mut ClientStream, seat: &Seat, failure: &Unreached) {
+    tracing::warn!(session = %seat.session, resource = %seat.holder.resource, %failure, "target not reached");
+    let message = format!("the target of `{}` cannot be reached", seat.holder.resource);
+    let hint = "try again; if it stays so, tell whoever runs the gateway: its log says why";
+    farewell(stream, &fatal(failure.code(), &message, hint)).await;
+}
+
+/// Says why there will be no session. The client may be gone or stuck: nothing depends on it.
+async fn farewell(stream: &mut ClientStream, report: &Report<'_>) {
+    drop(tokio::time::timeout(LAST_WORDS, front::tell(stream, report)).await);
+}
+
+/// How long a client that is not reading gets to take its last words.
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(300);
