@@ -66,6 +66,10 @@ pub const TEXT_LEN_MAX: usize = 1024 * 1024;
 /// Longest text that is kept in the cache, in bytes.
 const CACHED_LEN_MAX: usize = 16 * 1024;
 
+/// What pg_dump sends to every server since 2024. Its condition pins the one setting it can set.
+const RESTRICT_KIND: &[u8] = b"SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings \
+WHERE name = 'restrict_nonsystem_relation_kind'";
+
 /// Texts kept per generation; two generations are alive.
 const GENERATION_MAX: usize = 2048;
 
@@ -247,6 +251,10 @@ impl Classifier {
 pub fn classify(text: &[u8], dialect: Dialect) -> Classified {
     if text.len() > TEXT_LEN_MAX {
         return Classified::unknown(text, Trouble::Long);
+    }
+    if text == RESTRICT_KIND {
+        let reads = classify(b"SELECT pg_sleep(0) FROM pg_settings", Dialect::default());
+        return Classified { action: Action { pure_read: false, ..reads.action }, ..reads };
     }
     let Some(readable) = dialect.read(text) else { return Classified::unknown(text, Trouble::Encoding) };
     let parsed = match pg_query::parse(&readable, dialect.options()) {
