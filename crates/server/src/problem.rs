@@ -119,8 +119,10 @@ impl From<Denied> for Problem {
             | Code::BadValue => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let mut message = denied.message;
-        for error in &denied.policy {
-            message = format!("{message}\n{error}");
+        for error in denied.policy.iter().map(ToString::to_string) {
+            if !message.contains(&error) {
+                message = format!("{message}\n{error}");
+            }
         }
         let problem = Self::new(status, denied.code.name(), message);
         if denied.hint.is_empty() { problem } else { problem.hint(denied.hint) }
