@@ -157,7 +157,7 @@ pub(crate) struct Shared {
     /// The commit thread is done: what is not covered never will be.
     ended: AtomicBool,
     /// Keeps other processes out.
-    _lock: File,
+    lock: File,
 }
 
 /// What the publisher tells, and what it is told.
@@ -200,7 +200,7 @@ impl Shared {
             head: Mutex::new(head),
             waiting: WakeList::default(),
             ended: AtomicBool::new(false),
-            _lock: lock,
+            lock,
         }
     }
 
@@ -380,6 +380,10 @@ impl Journal {
             if thread.join().is_err() {
                 tracing::error!("a thread of the log ended early");
             }
+        }
+        // Handles that are left only read: another process may open the log now.
+        if let Err(error) = self.shared.lock.unlock() {
+            tracing::warn!(error = %error, "the lock of the log was not released");
         }
     }
 }

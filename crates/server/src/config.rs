@@ -37,7 +37,7 @@ pub struct Api {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Most connections at once; more wait.
-    pub connections_max: usize,
+    pub connections_max: u32,
 }
 
 impl Default for Api {

@@ -33,16 +33,27 @@ pub(crate) async fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(listen).await
 }
 
-/// Accepts until told to stop, then lets running requests finish.
+/// Accepts until told to stop, then waits for running requests to finish.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
     router: Router,
-    connections_max: usize,
+    connections_max: u32,
+    stop: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(usize::try_from(connections_max).unwrap_or(Semaphore::MAX_PERMITS)));
+    accept(listener, TlsAcceptor::from(tls), router, Arc::clone(&places), stop).await;
+    // Every place is free again when the last connection has ended.
+    drop(places.acquire_many(connections_max).await);
+}
+
+async fn accept(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    router: Router,
+    places: Arc<Semaphore>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
-    let places = Arc::new(Semaphore::new(connections_max));
     loop {
         let place = tokio::select! {
             () = stopped(&mut stop) => return,
