@@ -11,3 +11,5 @@ mod published;
 mod ranges;
 #[cfg(test)]
 mod tampering;
+#[cfg(test)]
+mod vectors;
