@@ -220,3 +220,15 @@ async fn session_is_found_in_the_log_and_at_the_target_by_one_id() {
     let session = record.body["session"].as_str().unwrap();
     assert!(name.contains(session), "`{name}` does not carry `{session}`");
 }
+
+#[tokio::test]
+async fn i15_reading_the_log_is_recorded() {
+    let world = World::start().await;
+    let before = world.daypass.records("log=control&kind=log-read").await.len();
+    world.daypass.records("kind=intent&person=bob").await;
+    let reads = world.daypass.records("log=control&kind=log-read").await;
+    assert!(reads.len() > before, "{reads:?}");
+    assert!(reads.iter().all(|record| record.body["by"] == json!("ada") || record.body["person"] == json!("ada")), "{reads:?}");
+    let refused: Result<Value, _> = world.daypass.as_person("bob").get("log/records").await;
+    assert_eq!(refused.unwrap_err().status, 403);
+}
