@@ -67,7 +67,7 @@ impl Known {
     fn broken_claims(&self, path: &Path, text: &str) -> Vec<String> {
         let mut faults = Vec::new();
         for (word, names, what) in [("`test:", &self.tests, "test"), ("`type:", &self.items, "type")] {
-            for name in claimed(text, word) {
+            for name in claimed(text, word).into_iter().collect::<BTreeSet<_>>() {
                 if !names.contains(name) {
                     faults
                         .push(format!("{} claims the {what} `{name}`, which does not exist", path.display()));
@@ -119,7 +119,8 @@ fn declared(line: &str) -> Option<(&str, &str)> {
 
 /// The names after each `word` up to the closing backtick.
 fn claimed<'t>(text: &'t str, word: &str) -> Vec<&'t str> {
-    text.split(word).skip(1).filter_map(|rest| rest.split('`').next()).collect()
+    let rests = text.split(word).skip(1).filter_map(|rest| rest.split('`').next());
+    rests.filter(|name| !name.is_empty()).collect()
 }
 
 fn broken_links(path: &Path, text: &str) -> Vec<String> {
@@ -153,7 +154,7 @@ fn impure_words() -> Result<Vec<String>, Broken> {
 }
 
 fn find(documents: &[(PathBuf, String)], name: &str) -> Result<String, Broken> {
-    let found = documents.iter().find(|(path, _)| path.strip_prefix("./").unwrap_or(path) == Path::new(name));
+    let found = documents.iter().find(|(path, _)| path == Path::new(name));
     found.map(|(_, text)| text.clone()).ok_or_else(|| Broken(format!("{name} is missing")))
 }
 
@@ -165,6 +166,7 @@ fn texts(roots: &[&str], ending: &str) -> Result<Vec<(PathBuf, String)>, Broken>
         let broken = |e| Broken(format!("cannot read {}: {e}", folder.display()));
         for entry in std::fs::read_dir(&folder).map_err(broken)?.flatten() {
             let path = entry.path();
+            let path = path.strip_prefix("./").map(Path::to_owned).unwrap_or(path);
             let generated =
                 ["target", "node_modules", ".venv", "corpus"].iter().any(|name| path.ends_with(name));
             if path.is_dir() && folder != Path::new(".") && !generated {
