@@ -19,9 +19,11 @@ use crate::{
 };
 
 mod chunk;
+mod older;
 mod upper;
 
 use chunk::Chunk;
+pub use older::{Kind, check_file};
 use upper::{Climb, Upper};
 
 /// Chunks of 256 records that each worker may be ahead of the calling thread.
@@ -287,6 +289,13 @@ pub enum VerifyError {
         /// The root in the checkpoint.
         signed: Hash,
     },
+    /// A partial file of an earlier size differs from the current one.
+    Older {
+        /// Index of the first record under the file.
+        record: u64,
+        /// The earlier file.
+        file: String,
+    },
     /// The log is shorter than the range.
     Range {
         /// Index after the range's last record.
@@ -342,6 +351,7 @@ impl VerifyError {
             | Self::Subtree { file, .. }
             | Self::Bundle { file, .. }
             | Self::Sidecar { file, .. }
+            | Self::Older { file, .. }
             | Self::Sealed { file, .. } => file,
             Self::Checkpoint(_) | Self::Root { .. } | Self::Range { .. } | Self::Worker => CHECKPOINT,
         }
@@ -357,6 +367,7 @@ impl VerifyError {
             | Self::Subtree { record, .. }
             | Self::Bundle { record, .. }
             | Self::Sidecar { record, .. }
+            | Self::Older { record, .. }
             | Self::Sealed { record, .. } => Some(*record),
             Self::Source(SourceError::Read { .. })
             | Self::Checkpoint(_)
@@ -413,6 +424,9 @@ impl fmt::Display for VerifyError {
             Self::Root { size, computed, signed } => {
                 write!(f, "the {size} records have root {computed}, but the log signed {signed}")
             }
+            Self::Older { record, file } => {
+                write!(f, "`{file}` differs from the current file of the same records (from {record} on)")
+            }
             Self::Range { end, size } => {
                 write!(f, "the log has {size} records, record {} is not among them", end - 1)
             }
@@ -434,6 +448,7 @@ impl std::error::Error for VerifyError {
             | Self::Sidecar { .. }
             | Self::Root { .. }
             | Self::Range { .. }
+            | Self::Older { .. }
             | Self::Worker => None,
         }
     }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod older;
+#[cfg(test)]
 mod proof_files;
 #[cfg(test)]
 mod published;
