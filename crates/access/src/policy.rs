@@ -31,9 +31,10 @@
 //! administrators = ["admins"]
 //! ```
 //!
-//! [`Policy::parse`] reads and checks it.
+//! [`Policy::parse`] reads and checks it, [`plan()`] says what a new one changes for whom.
 
 mod check;
+mod plan;
 mod read;
 
 use std::collections::BTreeMap;
@@ -45,6 +46,7 @@ use crate::action::{ClassSet, RiskSet};
 use crate::id::PersonId;
 use crate::id::{ResourceId, RoleId, TeamId};
 
+pub use plan::{Change, Way, plan};
 pub use read::parse_duration;
 
 /// The files a policy is written in: name to text.

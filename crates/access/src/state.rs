@@ -363,7 +363,7 @@ pub struct State {
     people: Arc<BTreeMap<PersonId, Arc<Person>>>,
     policy: Arc<Policy>,
     policy_version: u64,
-    /// The policy in force and those that pending requests are bound to, with their text.
+    /// The policy in force and those that pending requests and live grants are bound to, with their text.
     policies: Arc<BTreeMap<u64, Pinned>>,
     requests: Table<Request>,
     grants: Table<Grant>,
@@ -424,7 +424,7 @@ impl State {
         self.policies.get(&self.policy_version).map(|pinned| &pinned.files)
     }
 
-    /// A policy that is in force or that a pending request is bound to.
+    /// A policy that is in force, or that a pending request or a live grant is bound to.
     #[must_use]
     pub fn policy_of(&self, version: u64) -> Option<&Arc<Policy>> {
         self.policies.get(&version).map(|pinned| &pinned.policy)

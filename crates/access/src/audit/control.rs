@@ -106,7 +106,7 @@ impl Audit {
     fn judge_filed(&mut self, here: Here<'_>, filed: &RequestFiled) {
         let version = self.state.policy_version();
         let life_s = self.state.policy().system.request_life_s;
-        let pinned = filed.extends.is_some() || filed.policy == version;
+        let pinned = filed.policy == version;
         self.hold_to(here, "I13", pinned, || {
             format!("it is bound to policy {}, not {version}", filed.policy)
         });

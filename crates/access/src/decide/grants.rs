@@ -87,7 +87,7 @@ impl<'s> Case<'s> {
             steps,
             extend: request.filed.extend,
             lives_until: life.min(last.opened.ends),
-            policy: request.filed.policy,
+            policy: self.state.policy_version(),
             extends: Some(last.id().clone()),
             rule: RuleId::new(&format!("role/{role}/extend")),
         };

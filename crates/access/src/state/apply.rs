@@ -263,8 +263,11 @@ impl State {
         })?;
         self.policy = Arc::new(policy);
         self.policy_version = fact.version;
+        // Who may decide a request, and cut off or release under its grant, is judged by the policy it is bound to.
+        let roots = self.unended_grants().filter_map(|grant| self.grant(&grant.root));
+        let granted = roots.filter_map(|grant| self.request(&grant.opened.request));
         let pinned: BTreeSet<u64> =
-            self.pending.iter().filter_map(|n| self.requests.row(*n)).map(|r| r.filed.policy).collect();
+            self.undecided_requests().chain(granted).map(|request| request.filed.policy).collect();
         let policies = Arc::make_mut(&mut self.policies);
         policies.retain(|version, _| pinned.contains(version));
         let (files, policy) = (Arc::new(fact.files.clone()), Arc::clone(&self.policy));
