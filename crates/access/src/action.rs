@@ -109,7 +109,7 @@ impl Risk {
 macro_rules! bitset {
     ($(#[$doc:meta])* $set:ident of $item:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
         pub struct $set(u16);
 
         impl $set {
@@ -155,6 +155,12 @@ macro_rules! bitset {
             /// The items, lowest first.
             pub fn iter(self) -> impl Iterator<Item = $item> {
                 $item::ALL.into_iter().filter(move |item| self.contains(*item))
+            }
+        }
+
+        impl std::fmt::Debug for $set {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_set().entries(self.iter()).finish()
             }
         }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{ClassSet, RiskSet};
-use crate::fact::{GrantEnd, GrantOpened, HoldOpened, Narrowing, RequestFiled};
+use crate::fact::{Bound, GrantEnd, GrantOpened, HoldOpened, Narrowing, RequestFiled};
 use crate::id::{GrantId, HoldId, LoginId, PassId, PersonId, RequestId, ResourceId, SessionId};
 use crate::person::{PersonState, Profile};
 use crate::policy::{Files, Policy};
@@ -275,6 +275,7 @@ impl Grant {
                 GrantEnd::Revoked => GrantState::Revoked,
                 GrantEnd::TenureEnded => GrantState::TenureEnded,
             },
+            None if now >= self.opened.ends && self.opened.bound == Bound::Tenure => GrantState::TenureEnded,
             None if now >= self.opened.ends => GrantState::Ended,
             None if now < self.opened.starts => GrantState::Scheduled,
             None => GrantState::Active,

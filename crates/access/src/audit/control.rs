@@ -3,7 +3,7 @@
 use super::{Anchored, Audit};
 use crate::decide::{may_approve, may_decide};
 use crate::fact::{
-    Fact, GrantEnd, GrantEnded, GrantOpened, HoldReleased, LoginOpened, PassIssued, RequestApproved,
+    Bound, Fact, GrantEnd, GrantEnded, GrantOpened, HoldReleased, LoginOpened, PassIssued, RequestApproved,
     RequestFiled,
 };
 use crate::id::PersonId;
@@ -186,7 +186,10 @@ impl Audit {
         let tenure = self.state.person(&grant.opened.person).and_then(|person| person.profile.tenure);
         let holds = match fact.how {
             GrantEnd::Ended => here.at >= grant.opened.ends,
-            GrantEnd::TenureEnded => tenure.is_some_and(|tenure| here.at >= tenure.ends),
+            GrantEnd::TenureEnded => {
+                tenure.is_some_and(|tenure| here.at >= tenure.ends)
+                    || (grant.opened.bound == Bound::Tenure && here.at >= grant.opened.ends)
+            }
             GrantEnd::Returned => {
                 fact.by.as_ref().is_some_and(|by| self.state.same_human(by, &grant.opened.person))
             }

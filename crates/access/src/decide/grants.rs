@@ -34,7 +34,7 @@ impl<'s> Case<'s> {
                 | GrantState::Revoked
                 | GrantState::TenureEnded => format!("ask again: `{ask}`"),
             };
-            Denied::new(Code::Expired, format!("{} is {}", grant.id(), state.name()), hint)
+            Denied::new(Code::Expired, format!("{} does not hold now: {}", grant.id(), state.name()), hint)
         })
     }
 

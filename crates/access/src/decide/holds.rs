@@ -64,7 +64,7 @@ impl<'s> Case<'s> {
         let id = &hold.opened.hold;
         if self.state.same_human(by, &hold.opened.person) {
             let message = format!("{id} is your own action");
-            let hint = "somebody else releases it, administrators included";
+            let hint = "somebody else releases it; cancel it in your own client to let it go";
             return Err(Denied::new(Code::OwnRequest, message, hint));
         }
         let system = &self.state.policy().system;

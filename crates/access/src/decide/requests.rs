@@ -333,7 +333,8 @@ impl<'s> Case<'s> {
         let id = request.id();
         if self.state.same_human(by, &request.filed.person) {
             let message = format!("{id} is your own request");
-            let hint = "somebody else approves it, administrators included; see who with `daypass requests`";
+            let steps: Vec<String> = request.filed.steps.iter().map(step_words).collect();
+            let hint = format!("it needs {}, and nobody approves their own", steps.join(", then "));
             return Err(Denied::new(Code::OwnRequest, message, hint));
         }
         if !may_decide(self.state, request, by, self.now) {

@@ -31,9 +31,10 @@ impl Places {
 }
 
 impl Policy {
-    pub(super) fn check(&self, places: &Places, errors: &mut Vec<PolicyError>) {
+    /// Every name leads somewhere.
+    pub(super) fn check_names(&self, places: &Places, errors: &mut Vec<PolicyError>) {
         for (id, role) in &self.roles {
-            self.check_role(id, role, places, errors);
+            self.check_role_names(id, role, places, errors);
         }
         let system = &self.system;
         let settings = [
@@ -46,6 +47,20 @@ impl Policy {
             for team in teams.iter().filter(|team| !self.teams.contains_key(team)) {
                 errors.push(self.no_team(places, "system", "system", &format!("`{key}`"), team));
             }
+        }
+    }
+
+    /// Every resource can be asked for, every role has resources, every approval can be reached.
+    pub(super) fn check_reach(&self, places: &Places, errors: &mut Vec<PolicyError>) {
+        for (id, role) in &self.roles {
+            if !self.resources.is_empty() && !self.resources.values().any(|resource| role.selects(resource)) {
+                let said: Vec<String> =
+                    role.select.iter().map(|(key, value)| format!("{key} = \"{value}\"")).collect();
+                let message = format!("role `{id}` selects no resource: none has {}", said.join(", "));
+                let hint = "look at the labels of the resources".to_owned();
+                errors.push(places.error("role", id.as_str(), message, hint));
+            }
+            self.check_steps(id, role, places, errors);
         }
         for (id, resource) in &self.resources {
             if !self.roles.values().any(|role| role.selects(resource)) {
@@ -64,7 +79,7 @@ impl Policy {
         places.error(kind, name, format!("there is no team `{team}`, named in {place}"), hint)
     }
 
-    fn check_role(&self, id: &RoleId, role: &Role, places: &Places, errors: &mut Vec<PolicyError>) {
+    fn check_role_names(&self, id: &RoleId, role: &Role, places: &Places, errors: &mut Vec<PolicyError>) {
         let name = id.as_str();
         for team in role.who_may_ask.iter().filter(|team| !self.teams.contains_key(team)) {
             errors.push(self.no_team(places, "role", name, "`who_may_ask`", team));
@@ -72,17 +87,6 @@ impl Policy {
         if role.who_may_ask.is_empty() {
             let hint = "name a team in `who_may_ask`, or remove the role".to_owned();
             errors.push(places.error("role", name, format!("nobody may ask for role `{id}`"), hint));
-        }
-        if !self.resources.is_empty() && !self.resources.values().any(|resource| role.selects(resource)) {
-            let said: Vec<String> =
-                role.select.iter().map(|(key, value)| format!("{key} = \"{value}\"")).collect();
-            let message = format!("role `{id}` selects no resource: none has {}", said.join(", "));
-            errors.push(places.error(
-                "role",
-                name,
-                message,
-                "look at the labels of the resources".to_owned(),
-            ));
         }
         for (number, step) in (1..).zip(&role.steps) {
             let number = number.to_string();
@@ -94,11 +98,10 @@ impl Policy {
                 }
             }
         }
-        self.check_reach(id, role, places, errors);
     }
 
     /// Every member who may ask must leave enough others to approve, each person once (I1, I2).
-    fn check_reach(&self, id: &RoleId, role: &Role, places: &Places, errors: &mut Vec<PolicyError>) {
+    fn check_steps(&self, id: &RoleId, role: &Role, places: &Places, errors: &mut Vec<PolicyError>) {
         let askers: BTreeSet<&PersonId> = role
             .who_may_ask
             .iter()

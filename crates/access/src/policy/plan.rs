@@ -73,8 +73,7 @@ fn asked(policy: &Policy) -> BTreeMap<(&PersonId, &ResourceId, &RoleId), &Role> 
             .filter_map(|team| policy.teams.get(team))
             .flat_map(|t| &t.members)
             .collect();
-        for (resource_id, resource) in policy.resources.iter().filter(|(_, resource)| role.selects(resource))
-        {
+        for (resource_id, _) in policy.resources.iter().filter(|(_, resource)| role.selects(resource)) {
             found.extend(askers.iter().map(|asker| ((*asker, resource_id, role_id), role)));
         }
     }

@@ -91,7 +91,11 @@ impl Policy {
     /// Everything that is wrong with it, by file and line; then nothing of it may be used.
     pub fn parse(files: &Files) -> Result<Self, Vec<PolicyError>> {
         let (policy, places, mut errors) = Self::read(files);
-        policy.check(&places, &mut errors);
+        policy.check_names(&places, &mut errors);
+        // What was misread would only lead to complaints about what follows from it.
+        if errors.is_empty() {
+            policy.check_reach(&places, &mut errors);
+        }
         if errors.is_empty() {
             return Ok(policy);
         }
@@ -555,7 +559,7 @@ pub fn parse_duration(text: &str) -> Option<u64> {
 /// The name most like `word`, when one is like it.
 pub(super) fn near<'n>(word: &str, among: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let scored = among.map(|name| (distance(word, name), name)).min();
-    scored.filter(|(d, name)| *d <= 1.max(name.len() / 3)).map(|(_, name)| name)
+    scored.filter(|(d, name)| *d <= name.len() / 3 + 1 && *d < name.len()).map(|(_, name)| name)
 }
 
 fn distance(a: &str, b: &str) -> usize {
