@@ -63,3 +63,40 @@ pub struct Hold {
     /// Whether the reader may decide it.
     pub can_decide: bool,
 }
+
+/// Data of an `action` event of `GET /v1/sessions/live`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LiveAction {
+    /// The session it happens in.
+    pub session: String,
+    /// Who.
+    pub person: String,
+    /// On what.
+    pub resource: String,
+    /// Its number in the session, from 1.
+    pub action: u64,
+    /// When.
+    pub at: u64,
+    /// `intent`, `denied`, `held` or `outcome`.
+    pub kind: String,
+    /// What it is in one word, for example `select`.
+    pub verb: String,
+    /// Its classes.
+    pub classes: Vec<String>,
+    /// Its risks.
+    pub risks: Vec<String>,
+    /// Its text, secrets redacted, cut to 4 KiB.
+    pub text: String,
+    /// Outcome: the command tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Outcome: the SQLSTATE of an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Outcome: rows given or touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Outcome: how long it took, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_us: Option<u64>,
+}

@@ -11,6 +11,7 @@ use crate::routes::{
 #[openapi(
     info(title = "Daypass", description = "Temporary access to production, with proof."),
     modifiers(&Login),
+    components(schemas(daypass_api::sessions::LiveAction)),
     paths(
         auth::login, auth::logout, auth::stepup, auth::enroll, auth::whoami,
         resources::list,

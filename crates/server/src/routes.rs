@@ -17,6 +17,8 @@ pub(crate) mod sessions;
 pub(crate) mod tiles;
 mod views;
 
+pub(crate) use views::{classes, risks, sees_grant};
+
 use std::time::Duration;
 
 use axum::Router;

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{error, fmt, io};
 
+use daypass_access::activity::Recovered;
 use daypass_access::command::{Ask, Command};
 use daypass_control::{Controller, Start, SubmitError, Ticker};
-use daypass_journal::Journal;
+use daypass_gateway::tls::FrontTls;
+use daypass_gateway::{Gateway, GatewayHandle, Limits};
+use daypass_journal::{Entry, Journal, Lane};
 use daypass_ledger::note::Signer;
 use daypass_vault::{Vault, namespace};
 use tokio::sync::watch;
@@ -52,6 +55,13 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The gateway cannot be started.
+    Gateway {
+        /// Where it should listen.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// The password hash cannot be computed.
     Passwords(PasswordError),
     /// A task ended early.
@@ -70,6 +80,7 @@ impl fmt::Display for StartError {
             Self::Activity(_) => f.write_str("the activity log cannot be opened"),
             Self::Submit(error) => error.fmt(f),
             Self::Listen { address, .. } => write!(f, "`{address}` cannot be listened on"),
+            Self::Gateway { address, .. } => write!(f, "the gateway cannot listen on `{address}`"),
             Self::Passwords(_) => f.write_str("passwords cannot be checked on this machine"),
             Self::Task => f.write_str("a task of the start ended early"),
         }
@@ -84,7 +95,7 @@ impl error::Error for StartError {
             Self::Control(error) => error.source(),
             Self::Activity(error) => Some(error),
             Self::Submit(error) => error.source(),
-            Self::Listen { source, .. } => Some(source),
+            Self::Listen { source, .. } | Self::Gateway { source, .. } => Some(source),
             Self::NoKey(_) | Self::Passwords(_) | Self::Task => None,
         }
     }
@@ -102,7 +113,8 @@ pub struct Running {
     controller: Controller,
     activity: Journal,
     ticker: Ticker,
-    certificate: Certificates,
+    certificates: Certificates,
+    live: Live,
     stop: watch::Sender<bool>,
     http: JoinHandle<()>,
     renewal: JoinHandle<()>,
@@ -112,13 +124,17 @@ pub struct Running {
 struct Certificates {
     files: Option<Tls>,
     vault: Vault,
-    current: Arc<ServerCertificate>,
+    http: Arc<ServerCertificate>,
+    gateway: Arc<FrontTls>,
 }
 
 impl Certificates {
     /// Loads and uses the certificate again. Blocks.
     fn reload(&self) -> Result<(), TlsError> {
-        self.current.replace(tls::load(self.files.as_ref(), &self.vault, clock::now())?);
+        let pair = tls::load(self.files.as_ref(), &self.vault, clock::now())?;
+        let certified = pair.certified()?;
+        self.gateway.reload(pair.certificate.as_bytes(), pair.key.as_bytes()).map_err(TlsError::Gateway)?;
+        self.http.replace(certified);
         Ok(())
     }
 }
@@ -130,19 +146,21 @@ impl Certificates {
 pub async fn serve(config: Config) -> Result<Running, StartError> {
     let asked = config.clone();
     let opened = tokio::task::spawn_blocking(move || open(&asked)).await.map_err(|_| StartError::Task)??;
-    let Opened { vault, controller, start, activity, activity_key, certificate, passwords } = opened;
+    let Opened { vault, controller, start, activity, activity_key, certificates, passwords } = opened;
     record_recovery(&controller, &start).await.map_err(StartError::Submit)?;
+    let gateway = gateway(&config, &controller, &activity, &vault, &certificates)?;
+    let postgres = gateway.local_addr();
+    let live = Live::new(gateway);
     let listen = |address| move |source| StartError::Listen { address, source };
     let listener = http::bind(config.api.listen).await.map_err(listen(config.api.listen))?;
     let api = listener.local_addr().map_err(listen(config.api.listen))?;
-    let postgres = config.postgres.listen;
     let (stop, stopped) = watch::channel(false);
     let app = Arc::new(App {
         ca_pem: config.tls.is_none().then(|| tls::ca_pem(&vault)).flatten(),
         controller: controller.clone(),
         activity: activity.clone(),
         activity_key,
-        live: Live::default(),
+        live: live.clone(),
         passwords,
         throttle: Throttle::default(),
         log_public: config.log.public,
@@ -151,15 +169,26 @@ pub async fn serve(config: Config) -> Result<Running, StartError> {
         postgres_port: postgres.port(),
         data_dir: config.data_dir.clone(),
         enrolling: tokio::sync::Mutex::new(()),
-        vault: vault.clone(),
+        vault,
     });
-    let tls = tls::http_config(Arc::clone(&certificate) as _).map_err(StartError::Tls)?;
+    let tls = tls::http_config(Arc::clone(&certificates.http)).map_err(StartError::Tls)?;
     let http =
         tokio::spawn(http::serve(listener, tls, routes::router(app), config.api.connections_max, stopped));
-    let certificate = Certificates { files: config.tls, vault, current: certificate };
-    let renewal = tokio::spawn(renew(certificate.clone()));
+    let renewal = tokio::spawn(renew(certificates.clone()));
     let ticker = Ticker::start(controller.clone(), Some((ACTIVITY.to_owned(), activity.clone())));
-    Ok(Running { api, postgres, start, controller, activity, ticker, certificate, stop, http, renewal })
+    Ok(Running {
+        api,
+        postgres,
+        start,
+        controller,
+        activity,
+        ticker,
+        certificates,
+        live,
+        stop,
+        http,
+        renewal,
+    })
 }
 
 struct Opened {
@@ -168,13 +197,13 @@ struct Opened {
     start: Start,
     activity: Journal,
     activity_key: daypass_ledger::note::VerifierKey,
-    certificate: Arc<ServerCertificate>,
+    certificates: Certificates,
     passwords: Passwords,
 }
 
 fn open(config: &Config) -> Result<Opened, StartError> {
     let vault = files::unlock(config).map_err(StartError::Unlock)?;
-    let certified = tls::load(config.tls.as_ref(), &vault, clock::now()).map_err(StartError::Tls)?;
+    let certificates = certificates(config, &vault).map_err(StartError::Tls)?;
     let options = daypass_control::Options {
         dir: files::control(&config.data_dir),
         origin: files::control_origin(&config.log.name),
@@ -188,10 +217,57 @@ fn open(config: &Config) -> Result<Opened, StartError> {
     let signer = Signer::new(&origin, seed).map_err(|_| no_key())?;
     let activity_key = signer.verifier_key();
     let options = daypass_journal::Options::new(files::activity(&config.data_dir), signer);
-    let (activity, _) = Journal::open(options, || clock::now().0).map_err(StartError::Activity)?;
+    let (activity, opened) = Journal::open(options, || clock::now().0).map_err(StartError::Activity)?;
+    if opened.recovered.is_some() {
+        record_activity_recovery(&activity, opened.size);
+    }
     let passwords = Passwords::new().map_err(StartError::Passwords)?;
-    let certificate = ServerCertificate::new(certified);
-    Ok(Opened { vault, controller, start, activity, activity_key, certificate, passwords })
+    Ok(Opened { vault, controller, start, activity, activity_key, certificates, passwords })
+}
+
+fn certificates(config: &Config, vault: &Vault) -> Result<Certificates, TlsError> {
+    let pair = tls::load(config.tls.as_ref(), vault, clock::now())?;
+    let gateway =
+        FrontTls::new(pair.certificate.as_bytes(), pair.key.as_bytes()).map_err(TlsError::Gateway)?;
+    Ok(Certificates {
+        files: config.tls.clone(),
+        vault: vault.clone(),
+        http: ServerCertificate::new(pair.certified()?),
+        gateway: Arc::new(gateway),
+    })
+}
+
+fn gateway(
+    config: &Config,
+    controller: &Controller,
+    activity: &Journal,
+    vault: &Vault,
+    certificates: &Certificates,
+) -> Result<GatewayHandle, StartError> {
+    let settings = &config.postgres;
+    let gateway = daypass_gateway::Config {
+        listen: settings.listen,
+        tls: Arc::clone(&certificates.gateway),
+        gate: settings.gate,
+        limits: Limits {
+            sessions: settings.session_limit,
+            idle: Duration::from_secs(settings.idle_timeout_s),
+            ..Limits::default()
+        },
+        threads: 0,
+    };
+    Gateway::start(&gateway, controller.clone(), activity.clone(), Arc::new(vault.clone()))
+        .map_err(|source| StartError::Gateway { address: settings.listen, source })
+}
+
+/// A torn tail of the activity log gets its record, before the gateway writes one.
+fn record_activity_recovery(activity: &Journal, size: u64) {
+    let record = Recovered { log: ACTIVITY.into(), size, dropped_len: 0 };
+    let mut leaf = Vec::new();
+    record.encode::<()>(clock::now(), activity.size(), None, &mut leaf);
+    if let Err(error) = activity.append(Lane::Outcome, Entry { leaf, sidecar: None }) {
+        tracing::error!(error = %error, "the recovery of the activity log was not recorded");
+    }
 }
 
 /// A torn tail of the control log gets its record.
@@ -220,7 +296,7 @@ impl Running {
     /// # Errors
     /// When files or vault do not hold a usable certificate; the one in use stays.
     pub async fn reload(&self) -> Result<(), TlsError> {
-        let certificates = self.certificate.clone();
+        let certificates = self.certificates.clone();
         tokio::task::spawn_blocking(move || certificates.reload())
             .await
             .unwrap_or(Err(TlsError::Malformed("certificate")))
@@ -247,6 +323,9 @@ impl Running {
         self.renewal.abort();
         if tokio::time::timeout(DRAIN_MAX, self.http).await.is_err() {
             tracing::warn!("requests were still running");
+        }
+        if let Some(gateway) = self.live.take() {
+            gateway.shutdown().await;
         }
         self.ticker.stop().await;
         let (controller, activity) = (self.controller, self.activity);

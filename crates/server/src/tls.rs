@@ -54,6 +54,8 @@ pub enum TlsError {
     Unmakeable(rcgen::Error),
     /// The vault.
     Vault(VaultError),
+    /// The gateway does not take it.
+    Gateway(daypass_gateway::tls::TlsError),
 }
 
 impl fmt::Display for TlsError {
@@ -63,6 +65,7 @@ impl fmt::Display for TlsError {
             Self::Malformed(what) => write!(f, "the {what} is malformed or does not fit"),
             Self::Unmakeable(_) => f.write_str("a certificate cannot be made"),
             Self::Vault(_) => f.write_str("the vault does not hold the certificates"),
+            Self::Gateway(_) => f.write_str("the gateway does not take the certificate"),
         }
     }
 }
@@ -73,6 +76,7 @@ impl error::Error for TlsError {
             Self::Unreadable { source, .. } => Some(source),
             Self::Unmakeable(source) => Some(source),
             Self::Vault(source) => Some(source),
+            Self::Gateway(source) => Some(source),
             Self::Malformed(_) => None,
         }
     }
@@ -132,24 +136,49 @@ pub fn ca_pem(vault: &Vault) -> Option<String> {
     text(vault, CA_CERT).ok().map(|pem| pem.to_string())
 }
 
+/// A certificate chain and its key, in PEM.
+#[derive(Clone)]
+pub struct Pair {
+    /// The chain.
+    pub certificate: Zeroizing<String>,
+    /// The key.
+    pub key: Zeroizing<String>,
+}
+
+impl fmt::Debug for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pair(…)")
+    }
+}
+
+impl Pair {
+    /// The pair as rustls takes it.
+    ///
+    /// # Errors
+    /// When the two are malformed or do not belong together.
+    pub fn certified(&self) -> Result<Arc<CertifiedKey>, TlsError> {
+        certified(&self.certificate, &self.key)
+    }
+}
+
 /// The certificate to serve with: the given files, or the one in the vault, renewed when it is due.
 ///
 /// # Errors
-/// When files or vault do not hold a usable certificate.
-pub fn load(files: Option<&Tls>, vault: &Vault, now: Micros) -> Result<Arc<CertifiedKey>, TlsError> {
+/// When files or vault do not hold a certificate.
+pub fn load(files: Option<&Tls>, vault: &Vault, now: Micros) -> Result<Pair, TlsError> {
     if let Some(files) = files {
         let read = |path: &PathBuf| {
             let unreadable = |source| TlsError::Unreadable { path: path.clone(), source };
             fs::read_to_string(path).map(Zeroizing::new).map_err(unreadable)
         };
-        return certified(&read(&files.certificate)?, &read(&files.key)?);
+        return Ok(Pair { certificate: read(&files.certificate)?, key: read(&files.key)? });
     }
     let ends = text(vault, SERVER_ENDS).ok().and_then(|text| text.parse::<u64>().ok()).map(Micros);
     let margin = u64::try_from(RENEW_DAYS).unwrap_or(0) * 86_400;
     if ends.is_none_or(|ends| now.plus_s(margin) >= ends) {
         issue(vault, now)?;
     }
-    certified(&text(vault, SERVER_CERT)?, &text(vault, SERVER_KEY)?)
+    Ok(Pair { certificate: text(vault, SERVER_CERT)?, key: text(vault, SERVER_KEY)? })
 }
 
 /// The rustls configuration of the HTTP API.
@@ -246,9 +275,9 @@ mod tests {
         let ca = make(&vault, &["localhost".to_owned(), "127.0.0.1".to_owned()], "test", now).unwrap();
         let first = load(None, &vault, now).unwrap();
         let later = load(None, &vault, now.plus_s(300 * 86_400)).unwrap();
-        assert_eq!(first.cert, later.cert);
+        assert_eq!(first.certificate, later.certificate);
         let renewed = load(None, &vault, now.plus_s(340 * 86_400)).unwrap();
-        assert_ne!(first.cert, renewed.cert);
+        assert_ne!(first.certificate, renewed.certificate);
         assert_eq!(ca_pem(&vault).unwrap(), ca);
     }
 
@@ -261,8 +290,9 @@ mod tests {
         fs::write(&certificate, text(&vault, SERVER_CERT).unwrap().as_bytes()).unwrap();
         fs::write(&key, text(&vault, SERVER_KEY).unwrap().as_bytes()).unwrap();
         let files = Tls { certificate, key: key.clone() };
-        load(Some(&files), &vault, now).unwrap();
+        load(Some(&files), &vault, now).unwrap().certified().unwrap();
         fs::write(&key, text(&vault, CA_KEY).unwrap().as_bytes()).unwrap();
-        assert!(matches!(load(Some(&files), &vault, now), Err(TlsError::Malformed(_))));
+        let other = load(Some(&files), &vault, now).unwrap().certified();
+        assert!(matches!(other, Err(TlsError::Malformed(_))));
     }
 }

@@ -23,7 +23,14 @@ fn sees(caller: &Caller, session: &Session) -> bool {
 /// Live sessions the reader may see.
 #[utoipa::path(get, path = "/v1/sessions", tag = "sessions", responses((status = 200, body = List<Session>)), security(("login" = [])))]
 pub(crate) async fn list(State(app): State<Shared>, caller: Caller) -> Result<Json<List<Session>>, Problem> {
-    let items = app.live.sessions().into_iter().filter(|session| sees(&caller, session)).collect();
+    let mut items: Vec<Session> =
+        app.live.sessions().into_iter().filter(|session| sees(&caller, session)).collect();
+    for hold in caller.state.waiting_holds(caller.now) {
+        let held = items.iter_mut().find(|session| session.id == hold.opened.session.as_str());
+        if let Some(session) = held {
+            session.hold = Some(hold.opened.hold.to_string());
+        }
+    }
     Ok(Json(List { items }))
 }
 
@@ -31,7 +38,16 @@ pub(crate) async fn list(State(app): State<Shared>, caller: Caller) -> Result<Js
 /// reader was too slow. Nothing here is evidence: the log is.
 #[utoipa::path(get, path = "/v1/sessions/live", tag = "sessions", responses((status = 200, content_type = "text/event-stream", body = String)), security(("login" = [])))]
 pub(crate) async fn live(State(app): State<Shared>, caller: Caller) -> Result<Response, Problem> {
-    app.live.events(caller)
+    let auditor = caller.is_auditor();
+    let ask = Ask::ReadLog {
+        log: "activity".to_owned(),
+        what: "live".to_owned(),
+        query: if auditor { "all" } else { "own sessions and those of grants they decide" }.to_owned(),
+        records: 0,
+        about: (!auditor).then(|| caller.person.clone()),
+    };
+    app.controller.submit(caller.asks(ask)).await?;
+    Ok(app.live.events(app.controller.clone(), caller))
 }
 
 /// Cuts a live session within a second.
@@ -74,9 +90,9 @@ pub(crate) async fn holds(
     let state = std::sync::Arc::clone(&caller.state);
     let wanted =
         state.holds().filter(|hold| query.all == Some(true) || hold.state(caller.now) == HoldState::Waiting);
-    let text = |hold: &str| app.live.held_text(hold);
-    let mut items: Vec<Hold> =
-        wanted.filter_map(|hold| views::hold(&caller, hold, text(hold.opened.session.as_str()))).collect();
+    let mut items: Vec<Hold> = wanted
+        .filter_map(|hold| views::hold(&caller, hold, app.live.held_text(&hold.opened.session)))
+        .collect();
     items.sort_by_key(|hold| hold.opened_at);
     Ok(Json(List { items }))
 }
