@@ -2,10 +2,10 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{BundleProblem, Job, Record, SealedJson, SidecarProblem, Sidecars, VerifyError, upper::fits};
+use super::{BundleProblem, Job, Record, SidecarProblem, Sidecars, VerifyError, upper::fits};
 use crate::{
     bundle,
-    sealed::sealed_in,
+    sealed::{SealedJson, sealed_in},
     source::{Source, SourceError, read_file, read_hashes},
     tile::{TILE_WIDTH, TileFile, width_of},
     tree::{Hash, leaf_hash},
