@@ -38,7 +38,9 @@ pub(crate) fn run(dir: &Path) -> Outcome {
     for appenders in [1, 64, 512] {
         let (mut p50s, mut p99s, mut rates) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..ROUNDS {
+            let cpu = cpu_time()?;
             let before = fdatasync::measure(dir, SYNCS)?;
+            let sync_cpu = cpu_time()?.saturating_sub(cpu).as_secs_f64() * 1e6 / SYNCS as f64;
             let round = round(&dir.join(format!("log-{appenders}-{number}")), appenders)?;
             let after = fdatasync::measure(dir, SYNCS)?;
             let sync = (before.p50() + after.p50()) / 2;
@@ -49,7 +51,9 @@ pub(crate) fn run(dir: &Path) -> Outcome {
                 round.stats.records as f64 / round.stats.syncs as f64,
                 round.cpu_us_per_record,
             );
-            println!("                fdatasync alone: {before} before, {after} after");
+            println!(
+                "                fdatasync alone: {before} before, {after} after, {sync_cpu:.0} µs CPU each"
+            );
             p50s.push(ratio(round.latencies.p50(), sync));
             p99s.push(ratio(round.latencies.p99(), sync));
             rates.push(round.records_per_s);

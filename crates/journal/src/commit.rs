@@ -140,7 +140,7 @@ impl Committer {
     /// segment is damage; the mark is durable before a record of the new one is acknowledged.
     fn next_segment(&mut self) -> io::Result<()> {
         let spare = self.shared.segments.take_spare();
-        self.shared.queue.set_spares(self.shared.segments.spares());
+        self.shared.count_spares();
         let segment = self.shared.segments.activate(spare, &self.tree)?;
         let mut mark = end_mark(self.active.id, &self.shared.head());
         self.append(&mut mark)?;

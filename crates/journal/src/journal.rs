@@ -18,6 +18,7 @@ use daypass_ledger::receipt::{Covered, Receipt, SharedCovered, SignedHead};
 use crate::commit::Counters;
 use crate::disk::{Disk, LocalDisk};
 use crate::error::{AppendError, Closed, OpenError};
+use crate::keeper::Keeper;
 use crate::queue::{Entry, Lane, Limits, Queue, Space};
 use crate::segments::Segments;
 use crate::wake::WakeList;
@@ -216,10 +217,16 @@ impl Shared {
         self.waiting.wake_below(covered.size(), woken);
     }
 
+    /// Tells the queue how many segments are ready.
+    pub(crate) fn count_spares(&self) {
+        self.segments.count_spares(|count| self.queue.set_spares(count));
+    }
+
     /// Called when the commit thread is done.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
         self.waiting.wake_below(u64::MAX, &mut Vec::new());
+        self.segments.close();
         self.published().closing = true;
         self.publisher.nudge.notify_all();
     }
@@ -265,13 +272,16 @@ impl Journal {
         options: Options,
         clock: impl Fn() -> u64 + Send + 'static,
     ) -> Result<(Self, Opened), OpenError> {
+        let publish_every = options.publish_every;
         let (committer, publisher, opened) = recover::open(disk, options, Box::new(clock))?;
         let shared = Arc::clone(&committer.shared);
+        let keeper = Keeper { shared: Arc::clone(&shared), retry: publish_every };
         let dir = shared.dir.clone();
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let commits = thread("journal-commit").spawn(|| committer.run()).map_err(OpenError::io(&dir))?;
         let publishes = thread("journal-publish").spawn(|| publisher.run()).map_err(OpenError::io(&dir))?;
-        Ok((Self { shared, threads: Arc::new(Mutex::new(vec![commits, publishes])) }, opened))
+        let keeps = thread("journal-keep").spawn(|| keeper.run()).map_err(OpenError::io(&dir))?;
+        Ok((Self { shared, threads: Arc::new(Mutex::new(vec![commits, publishes, keeps])) }, opened))
     }
 
     /// Takes a record. Never waits for the disk: the record has its index now, and is durable when [`Pending`] says so.

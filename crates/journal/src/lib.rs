@@ -3,7 +3,8 @@
 //! [`Journal::append`] gives a record its index at once; the [`Pending`] it returns resolves to a
 //! [`Receipt`](daypass_ledger::receipt::Receipt) once the batch that holds the record is on disk under a signed tree head. One
 //! thread commits (`commit.rs`): it takes everything that was appended while the last sync ran, signs one head for it, writes it
-//! with one write and syncs once. Another one publishes (`publish.rs`): tiles, bundles, sidecars and the checkpoint.
+//! with one write and syncs once. Another one publishes (`publish.rs`): tiles, bundles, sidecars and
+//! the checkpoint; a third makes files ready (`keeper.rs`).
 //!
 //! Start reading in `journal.rs` (the handle), then `queue.rs` and `commit.rs` (the way of a record to disk), `format.rs` (what
 //! is on disk) and `recover.rs` (what happens at start). The crate knows no product: a record is bytes and, beside it, erasable
@@ -18,6 +19,7 @@ mod error;
 mod format;
 mod inspect;
 mod journal;
+mod keeper;
 mod publish;
 mod queue;
 mod read;

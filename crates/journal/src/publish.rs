@@ -14,11 +14,9 @@ use daypass_ledger::note::Signer;
 use crate::commit::fatal;
 use crate::format::Batch;
 use crate::journal::Shared;
+use crate::keeper::SPARES;
 use crate::read::read_batch;
 use crate::tiles::Tiles;
-
-/// Segments kept ready.
-const SPARES: usize = 2;
 
 /// The state of the publisher thread.
 pub(crate) struct Publisher {
@@ -69,11 +67,11 @@ impl Publisher {
         published.closing
     }
 
-    /// Publishes what is durable now, then sees to the segments, whether or not that went well.
+    /// Publishes what is durable now, then sees to old segments, whether or not that went well.
     pub(crate) fn round(&mut self) -> io::Result<()> {
         let published = self.publish();
-        let cared = self.care_for_segments();
-        published.and(cared)
+        let retired = self.retire_segments();
+        published.and(retired)
     }
 
     fn publish(&mut self) -> io::Result<()> {
@@ -103,24 +101,21 @@ impl Publisher {
         Ok(())
     }
 
-    /// Makes segments ready whose records are published and synced, and new ones if they are not enough.
-    pub(crate) fn care_for_segments(&self) -> io::Result<()> {
-        let Shared { segments, queue, .. } = &*self.shared;
+    /// Makes segments ready again whose records are published and synced, or removes them if there are enough.
+    fn retire_segments(&self) -> io::Result<()> {
+        let segments = &self.shared.segments;
         let published = self.shared.published().size;
-        if segments.has_retired(published) {
-            sync_all_files(&self.shared.dir)?;
-            while let Some(segment) = segments.retire(published) {
-                if segments.spares() < SPARES {
-                    segments.recycle(segment)?;
-                    queue.set_spares(segments.spares());
-                } else {
-                    fs::remove_file(&segment.path)?;
-                }
-            }
+        if !segments.has_retired(published) {
+            return Ok(());
         }
-        while segments.spares() < SPARES && !queue.is_closed() {
-            segments.make_spare()?;
-            queue.set_spares(segments.spares());
+        sync_all_files(&self.shared.dir)?;
+        while let Some(segment) = segments.retire(published) {
+            if segments.spares() < SPARES {
+                segments.recycle(segment)?;
+                self.shared.count_spares();
+            } else {
+                fs::remove_file(&segment.path)?;
+            }
         }
         Ok(())
     }

@@ -292,10 +292,6 @@ impl Queue {
         self.lock().next
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
-    }
-
     pub(crate) fn space(&self) -> Space {
         let Limits { segment_len, reserve_len, break_glass_len, .. } = self.limits;
         let reserve = reserve_len + break_glass_len;

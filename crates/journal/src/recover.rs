@@ -15,7 +15,7 @@ use crate::error::{Fault, OpenError, Wrong};
 use crate::format::{BatchHeader, SECTOR, SEGMENT_HEADER_LEN};
 use crate::journal::{Opened, Options, Shared, TornTail};
 use crate::publish::{Publisher, replace_synced};
-use crate::segments::{Segment, Segments, list, remove_spares, segment_name};
+use crate::segments::{Segment, Segments, list, segment_name};
 use crate::tiles::Tiles;
 use crate::walk::{Found, Signatures, Walk};
 
@@ -30,15 +30,15 @@ pub(crate) fn open(
     let wal = dir.join("wal");
     fs::create_dir_all(&wal).map_err(OpenError::io(&wal))?;
     let lock = lock(&wal.join("lock"))?;
-    remove_spares(&wal).map_err(OpenError::io(&wal))?;
 
     let published = read_checkpoint(&dir, &signer.verifier_key())?;
     let log = read_log(&dir, &signer, published.as_ref())?;
     let segments = Segments::new(wal.clone(), Arc::clone(&disk), limits.segment_len);
+    segments.adopt_spares().map_err(OpenError::io(&wal))?;
     let (first, tree) = (log.first, log.tree);
     let mut ready = log.segments;
     if ready.is_empty() {
-        let begun = segments.make_spare().and_then(|_| segments.activate(segments.take_spare(), &tree));
+        let begun = begin(&segments, &tree);
         ready.push((begun.map_err(OpenError::io(&wal))?, None));
     }
     let head = signer.sign_head(tree.size(), tree.root());
@@ -72,6 +72,13 @@ pub(crate) fn open(
         Err(error) if is_full(&error) => Vec::new(),
         Err(error) => return Err(OpenError::io(&shared.dir)(error)),
     };
+    if shared.segments.spares() == 0 && shared.queue.space().is_low() {
+        match shared.segments.make_spare() {
+            Err(error) if !is_full(&error) => return Err(OpenError::io(&wal)(error)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    shared.count_spares();
     let opened = Opened { size: tree.size(), recovered, repaired };
     Ok((Committer { shared, disk, signer, clock, tree, active }, publisher, opened))
 }
@@ -181,6 +188,14 @@ impl<'a> Agreement<'a> {
 
 fn fault(record: u64, what: Wrong) -> Fault {
     Fault { file: "checkpoint".into(), record, what }
+}
+
+/// The first segment of a log.
+fn begin(segments: &Segments, tree: &Tree) -> io::Result<Segment> {
+    if segments.spares() == 0 {
+        segments.make_spare()?;
+    }
+    segments.activate(segments.take_spare(), tree)
 }
 
 /// Makes the end of the log durable and clean: what was read may be only in the page cache.

@@ -8,7 +8,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use daypass_ledger::tree::Tree;
 
@@ -42,6 +43,13 @@ pub(crate) struct Spare {
     file: File,
 }
 
+/// Segments that are ready, and whether more are wanted.
+#[derive(Debug, Default)]
+struct Ready {
+    spares: Vec<Spare>,
+    closed: bool,
+}
+
 /// All segments of a log.
 #[derive(Debug)]
 pub(crate) struct Segments {
@@ -49,8 +57,9 @@ pub(crate) struct Segments {
     disk: Arc<dyn Disk>,
     segment_len: u64,
     used: RwLock<VecDeque<Segment>>,
-    spares: Mutex<Vec<Spare>>,
-    spare_ready: Condvar,
+    ready: Mutex<Ready>,
+    /// A spare came, was taken, or none are wanted any more.
+    changed: Condvar,
 }
 
 impl Segments {
@@ -60,8 +69,8 @@ impl Segments {
             disk,
             segment_len,
             used: RwLock::default(),
-            spares: Mutex::default(),
-            spare_ready: Condvar::new(),
+            ready: Mutex::default(),
+            changed: Condvar::new(),
         }
     }
 
@@ -105,44 +114,95 @@ impl Segments {
         self.read().get(1).is_some_and(|next| next.first <= size)
     }
 
+    fn ready(&self) -> MutexGuard<'_, Ready> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Segments that are ready.
     pub(crate) fn spares(&self) -> usize {
-        self.spares.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.ready().spares.len()
+    }
+
+    /// Hands the number of segments that are ready to `tell`; it does not change meanwhile.
+    pub(crate) fn count_spares(&self, tell: impl FnOnce(usize)) {
+        let ready = self.ready();
+        tell(ready.spares.len());
     }
 
     /// Takes a segment that is ready; waits for one. Records were admitted only because there is one.
     pub(crate) fn take_spare(&self) -> Spare {
-        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ready = self.ready();
         loop {
-            match spares.pop() {
-                Some(spare) => return spare,
-                None => spares = self.spare_ready.wait(spares).unwrap_or_else(PoisonError::into_inner),
+            match ready.spares.pop() {
+                Some(spare) => {
+                    self.changed.notify_all();
+                    return spare;
+                }
+                None => ready = self.changed.wait(ready).unwrap_or_else(PoisonError::into_inner),
             }
         }
     }
 
-    fn add_spare(&self, spare: Spare) -> usize {
-        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
-        spares.push(spare);
-        self.spare_ready.notify_one();
-        spares.len()
+    /// Waits until fewer than `wanted` segments are ready; `false` when none are wanted any more.
+    pub(crate) fn wait_for_need(&self, wanted: usize) -> bool {
+        let waits = |ready: &mut Ready| !ready.closed && ready.spares.len() >= wanted;
+        let ready = self.changed.wait_while(self.ready(), waits);
+        !ready.unwrap_or_else(PoisonError::into_inner).closed
     }
 
-    /// Makes a new segment ready: zeros on disk. Returns how many are ready.
-    pub(crate) fn make_spare(&self) -> io::Result<usize> {
+    /// Lets `pause` pass, unless none are wanted any more.
+    pub(crate) fn pause(&self, pause: Duration) {
+        let waited = self.changed.wait_timeout_while(self.ready(), pause, |ready| !ready.closed);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// States that no more segments will be wanted.
+    pub(crate) fn close(&self) {
+        self.ready().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn add_spare(&self, spare: Spare) {
+        self.ready().spares.push(spare);
+        self.changed.notify_all();
+    }
+
+    /// Takes over what an earlier process had made ready; removes what it had not finished.
+    pub(crate) fn adopt_spares(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.wal)? {
+            let path = entry?.path();
+            if !path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("spare-"))
+            {
+                continue;
+            }
+            let file = OpenOptions::new().read(true).write(true).open(&path)?;
+            if file.metadata()?.len() == self.segment_len {
+                file.sync_all()?;
+                self.add_spare(Spare { path, file });
+            } else {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a new segment ready: zeros on disk.
+    pub(crate) fn make_spare(&self) -> io::Result<()> {
         let path = self.spare_path();
         let file = self.disk.make(&path, self.segment_len)?;
-        Ok(self.add_spare(Spare { path, file }))
+        self.add_spare(Spare { path, file });
+        Ok(())
     }
 
     /// Makes a retired segment ready again. Its name is gone from disk before its bytes change.
-    pub(crate) fn recycle(&self, segment: Segment) -> io::Result<usize> {
+    pub(crate) fn recycle(&self, segment: Segment) -> io::Result<()> {
         let path = self.spare_path();
         fs::rename(&segment.path, &path)?;
         self.sync_names()?;
         drop(segment.file);
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
-        Ok(self.add_spare(Spare { path, file }))
+        self.add_spare(Spare { path, file });
+        Ok(())
     }
 
     fn spare_path(&self) -> PathBuf {
@@ -194,15 +254,4 @@ pub(crate) fn list(wal: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     }
     found.sort();
     Ok(found)
-}
-
-/// Removes what an earlier process had made ready.
-pub(crate) fn remove_spares(wal: &Path) -> io::Result<()> {
-    for file in fs::read_dir(wal)? {
-        let path = file?.path();
-        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("spare-")) {
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
 }

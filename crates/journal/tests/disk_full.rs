@@ -150,6 +150,10 @@ fn a_disk_that_makes_no_segments_refuses_intents_first() {
     let full = Arc::new(Full::default());
     let disk: Arc<dyn Disk> = full.clone();
     let (journal, _) = Journal::open_on(disk, options(dir.path()), || 5).unwrap();
+    // Until the segments that are kept ready are.
+    while journal.space().free < 150_000 {
+        std::thread::yield_now();
+    }
     full.0.store(true, Ordering::Relaxed);
     let intents = fill(&journal, Lane::Intent, || false);
     let outcomes = fill(&journal, Lane::Outcome, || false);
