@@ -21,9 +21,7 @@ use self::proof::{EvidenceCommand, LogArgs, VerifyArgs, WhoHadAccessArgs, WhyArg
 /// Temporary access to production, with proof
 #[derive(Debug, Parser)]
 #[command(name = "daypass", version, propagate_version = false, max_term_width = 100)]
-#[command(
-    after_help = "Start with `daypass demo`, or `daypass connect <resource>` when somebody runs a gateway for you."
-)]
+#[command(after_long_help = crate::report::exit_codes())]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

@@ -13,6 +13,7 @@ mod server;
 mod sessions;
 mod verify;
 
+pub(crate) use self::verify::Folder;
 use crate::args::access::HoldCommand;
 use crate::args::operate::{DemoCommand, PersonCommand, PolicyCommand, SecretCommand};
 use crate::args::proof::{EvidenceCommand, LogCommand};
@@ -87,7 +88,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Trouble> {
         Command::Policy(PolicyCommand::Plan(args)) => policy::plan(c, &args).await,
         Command::Policy(PolicyCommand::Apply(args)) => policy::apply(c, &args).await,
         Command::Init(args) => server::init(c, args).await,
-        Command::Serve(args) => server::serve(args).await,
+        Command::Serve(args) => server::serve(c, args).await,
         Command::Doctor => server::doctor(c).await,
         Command::Demo(args) => match args.command {
             Some(DemoCommand::Code { person }) => demo::code(c, args.dir.as_deref(), &person),

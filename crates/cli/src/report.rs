@@ -6,9 +6,8 @@ use std::process::ExitCode;
 
 use crate::trouble::{Refusal, Trouble};
 
-/// Exit codes, also in `docs/reference/cli.md`.
-#[cfg_attr(not(test), expect(dead_code, reason = "the reference is made by a test"))]
-pub(crate) const EXIT_CODES: [(u8, &str); 7] = [
+/// Exit codes, as `daypass --help` tells them.
+const EXIT_CODES: [(u8, &str); 7] = [
     (1, "it failed"),
     (2, "the command line or its input does not fit"),
     (3, "it was refused: by policy, by a person, or because you may not"),
@@ -17,6 +16,15 @@ pub(crate) const EXIT_CODES: [(u8, &str); 7] = [
     (6, "the control plane cannot be reached or trusted"),
     (130, "you pressed Ctrl-C"),
 ];
+
+/// The last part of `daypass --help`.
+pub(crate) fn exit_codes() -> String {
+    let codes: String = EXIT_CODES.iter().map(|(code, means)| format!("  {code:<3}  {means}\n")).collect();
+    format!(
+        "Exit codes (`connect` ends with the one of `psql`):\n  0    it worked\n{codes}\n\
+         Start with `daypass demo`, or `daypass connect <resource>` when somebody runs a gateway for you."
+    )
+}
 
 /// What a person sees.
 #[derive(Debug, PartialEq, Eq)]

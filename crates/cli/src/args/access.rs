@@ -146,9 +146,6 @@ pub(crate) struct SessionsArgs {
     /// Follow what happens, action by action, until you press Ctrl-C
     #[arg(long)]
     pub(crate) live: bool,
-    /// Show closed sessions too
-    #[arg(long, short)]
-    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

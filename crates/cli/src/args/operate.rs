@@ -1,5 +1,6 @@
 //! Commands for those who run an installation: people, secrets, policy, the server itself.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -186,15 +187,21 @@ pub(crate) struct InitArgs {
     /// The handle of the first administrator
     #[arg(long, value_name = "PERSON", default_value = "admin")]
     pub(crate) administrator: String,
+    /// Their full name; kept sealed, erasable
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) name: String,
+    /// The name of the logs, a host name of yours: it is in every checkpoint
+    #[arg(long, value_name = "NAME", default_value = "daypass.localhost")]
+    pub(crate) log_name: String,
     /// Host names and addresses that the certificate is for, besides this machine's own
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Vec<String>,
     /// Where the HTTP API listens
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8440")]
-    pub(crate) api_listen: String,
+    pub(crate) api_listen: SocketAddr,
     /// Where the PostgreSQL gateway listens
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5440")]
-    pub(crate) postgres_listen: String,
+    pub(crate) postgres_listen: SocketAddr,
 }
 
 #[derive(Debug, Args)]

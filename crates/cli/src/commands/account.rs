@@ -7,10 +7,11 @@ use daypass_api::auth::{EnrollRequest, EnrollResponse, LoginRequest, LoginRespon
 use daypass_api::hidden::Hidden;
 use serde_json::json;
 
-use super::Context;
+use super::{Context, verify};
 use crate::args::operate::{EnrollArgs, LoginArgs, TrustArgs};
 use crate::client::{Client, normalise, offered_authority};
 use crate::home::Login;
+use crate::report::report;
 use crate::trouble::Trouble;
 use crate::{ask, trust, when};
 
@@ -38,6 +39,9 @@ pub(crate) async fn login(c: &Context, args: LoginArgs) -> Result<(), Trouble> {
         token: opened.token,
         ends: opened.ends_at,
     })?;
+    if let Err(trouble) = verify::remember_keys(c, &c.client()?).await {
+        c.out.note(format!("the keys of the logs could not be remembered: {}", report(&trouble).message))?;
+    }
     if c.out.is_json() {
         return c.out.json(&json!({"person": opened.person, "url": url, "ends_at": opened.ends_at}));
     }

@@ -1,18 +1,111 @@
 //! Running an installation: init, serve, doctor.
 
+use std::error::Error;
+
 use daypass_api::health::{Check, Health};
+
+use daypass_server::Founding;
+use daypass_server::config::Config;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Context;
 use crate::args::operate::{InitArgs, ServeArgs};
 use crate::trouble::Trouble;
-use crate::when;
+use crate::{trust, when};
 
-pub(crate) async fn init(_c: &Context, _args: InitArgs) -> Result<(), Trouble> {
-    Ok(())
+pub(crate) async fn init(c: &Context, args: InitArgs) -> Result<(), Trouble> {
+    let mut host_names: Vec<String> = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    host_names.extend(args.host);
+    let founding = Founding {
+        dir: args.folder,
+        administrator: args.administrator,
+        administrator_name: args.name,
+        host_names,
+        api_listen: args.api_listen,
+        postgres_listen: args.postgres_listen,
+        log_name: args.log_name,
+        policy: None,
+    };
+    let url = format!("https://{}", founding.api_listen);
+    let founded = tokio::task::spawn_blocking(move || daypass_server::init(&founding)).await;
+    let founded =
+        founded.map_err(|error| Trouble::program(error.to_string(), "this is a mistake of ours"))?;
+    let founded = founded.map_err(|error| {
+        Trouble::program(
+            with_causes(&error),
+            "choose another folder, or correct what it says; see `daypass init --help`",
+        )
+    })?;
+    let authority = std::fs::read(&founded.ca_pem).map_err(Trouble::file(&founded.ca_pem, "read"))?;
+    let fingerprint = trust::fingerprint(&authority)?;
+    if c.out.is_json() {
+        return c.out.json(&json!({
+            "config": founded.config, "master_key": founded.master_key, "ca_pem": founded.ca_pem,
+            "policy": founded.policy, "fingerprint": fingerprint, "administrator": founded.administrator,
+            "invitation": founded.invitation,
+        }));
+    }
+    c.out.facts(&[
+        ("configuration", founded.config.display().to_string()),
+        ("policy", founded.policy.display().to_string()),
+        (
+            "master key",
+            format!("{}: keep a copy elsewhere, without it the vault is lost", founded.master_key.display()),
+        ),
+        ("authority", founded.ca_pem.display().to_string()),
+        ("fingerprint", fingerprint.clone()),
+    ])?;
+    c.out.line("\nNext:")?;
+    c.out.line(format!("  daypass serve --config {}", founded.config.display()))?;
+    c.out.line(format!(
+        "  daypass enroll {} {} --url {url} --fingerprint {fingerprint}",
+        founded.administrator,
+        founded.invitation.expose()
+    ))
 }
 
-pub(crate) async fn serve(_args: ServeArgs) -> Result<(), Trouble> {
-    Ok(())
+pub(crate) async fn serve(c: &Context, args: ServeArgs) -> Result<(), Trouble> {
+    let config = Config::read(&args.config).map_err(|error| {
+        Trouble::input(with_causes(&error), "`daypass init` writes a configuration to start from")
+    })?;
+    let running = daypass_server::serve(config).await.map_err(|error| {
+        Trouble::program(with_causes(&error), "put right what it says, then start it again; nothing runs now")
+    })?;
+    c.out.line(format!("ready: API on https://{}, PostgreSQL on {}", running.api, running.postgres))?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => match running.reload().await {
+                Ok(()) => tracing::info!("the certificate was loaded again"),
+                Err(error) => tracing::error!(%error, "the certificate was not loaded again; the old one stays"),
+            },
+        }
+    }
+    c.out.note("stopping: sessions are closed, logs are finished")?;
+    running
+        .stop()
+        .await
+        .map_err(|error| Trouble::program(error.to_string(), "the logs themselves are closed and whole"))
+}
+
+/// An error with everything below it, in one line.
+fn with_causes(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let more = inner.to_string();
+        if !words.contains(&more) {
+            words.push_str(": ");
+            words.push_str(&more);
+        }
+        cause = inner.source();
+    }
+    words
 }
 
 /// Clocks may differ by this much before codes of the second factor and passes get into trouble.

@@ -22,9 +22,7 @@ pub(crate) async fn sessions(c: &Context, args: &SessionsArgs) -> Result<(), Tro
         return live(c, &client).await;
     }
     let mut list: List<Session> = client.fetch("/v1/sessions").await?;
-    if !args.all {
-        list.items.retain(|session| session.status != "closed");
-    }
+    list.items.retain(|session| session.status != "closed");
     let now = when::now();
     let row = |session: &Session| {
         let hold = session.hold.as_ref().map(|hold| format!(" ({hold})")).unwrap_or_default();
