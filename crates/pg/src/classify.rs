@@ -89,8 +89,10 @@ pub struct Classified {
     pub plans: Box<[Plan]>,
     /// Whether the text holds what looks like a secret: use [`redact::text`] before it is recorded.
     pub secret: bool,
-    /// Why it was not understood, if it was not. Lower case, for operators.
+    /// Why it was not understood, if it was not.
     pub trouble: Option<Trouble>,
+    /// Whether the value of a string decided something.
+    looks_at_strings: bool,
 }
 
 /// Why a text was not understood.
@@ -168,6 +170,12 @@ impl Classified {
         action
     }
 
+    /// Whether any other string constants in the same places give the same.
+    fn is_free_of_strings(&self) -> bool {
+        let data = |verb: &&str| matches!(*verb, "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE");
+        self.trouble.is_none() && !self.looks_at_strings && self.verbs.iter().all(data)
+    }
+
     fn unknown(text: &[u8], trouble: Trouble) -> Self {
         Self {
             action: NOT_UNDERSTOOD,
@@ -176,6 +184,7 @@ impl Classified {
             plans: Box::default(),
             secret: redact::is_needed(text),
             trouble: Some(trouble),
+            looks_at_strings: true,
         }
     }
 }
@@ -208,23 +217,41 @@ impl Classifier {
 
     /// Classifies a text of a client with these settings.
     pub fn classify_in(&mut self, text: &[u8], dialect: Dialect) -> Arc<Classified> {
-        // SECURITY: a zero byte is the mark of a number in keys; no text of the protocol holds one.
-        let kept = dialect == Dialect::default() && text.len() <= CACHED_LEN_MAX;
+        // SECURITY: a zero byte is the mark of a constant in keys; no text of the protocol holds one.
+        let kept = dialect.is_usual_for(text) && text.len() <= CACHED_LEN_MAX;
         if !kept || memchr::memchr(0, text).is_some() {
             return Arc::new(classify(text, dialect));
         }
         let mut key = std::mem::take(&mut self.key);
-        let marked = marker::mark(text, &mut key);
-        let name = if marked { &key } else { text };
-        let classified = self.find(name).unwrap_or_else(|| {
-            let classified = Arc::new(classify(text, dialect));
-            // A text that failed to parse may have failed because of a number in it: it stands for itself only.
-            if !marked || classified.trouble.is_none() {
-                self.keep(name, Arc::clone(&classified));
-            }
-            classified
+        let shape = marker::mark(text, &mut key);
+        let found = shape.and_then(|_| self.find(&key)).or_else(|| match shape {
+            // Numbers alone never make a text stand for itself, unless it did not parse.
+            Some(marker::Shape { strings: false, .. }) => None,
+            Some(_) | None => self.find(text),
         });
+        let classified = match found {
+            // What is secret is in the strings, and those are not in the key.
+            Some(found) if shape.is_some_and(|s| s.strings) && found.secret != redact::is_needed(text) => {
+                Arc::new(Classified { secret: !found.secret, ..Classified::clone(&found) })
+            }
+            Some(found) => found,
+            None => self.fresh(text, shape.map(|shape| (&key[..], shape))),
+        };
         self.key = key;
+        classified
+    }
+
+    fn fresh(&mut self, text: &[u8], marked: Option<(&[u8], marker::Shape)>) -> Arc<Classified> {
+        let classified = Arc::new(classify(text, Dialect::default()));
+        match marked {
+            Some((_, shape)) if shape.strings && !classified.is_free_of_strings() => {
+                self.keep(text, Arc::clone(&classified));
+            }
+            // A text that failed to parse may have failed because of a number in it.
+            Some((key, _)) if classified.trouble.is_none() => self.keep(key, Arc::clone(&classified)),
+            Some(_) => {}
+            None => self.keep(text, Arc::clone(&classified)),
+        }
         classified
     }
 
@@ -254,7 +281,7 @@ pub fn classify(text: &[u8], dialect: Dialect) -> Classified {
     }
     if text == RESTRICT_KIND {
         let reads = classify(b"SELECT pg_sleep(0) FROM pg_settings", Dialect::default());
-        return Classified { action: Action { pure_read: false, ..reads.action }, ..reads };
+        return Classified { looks_at_strings: true, ..reads };
     }
     let Some(readable) = dialect.read(text) else { return Classified::unknown(text, Trouble::Encoding) };
     let parsed = match pg_query::parse(&readable, dialect.options()) {
@@ -265,10 +292,12 @@ pub fn classify(text: &[u8], dialect: Dialect) -> Classified {
     let mut action =
         Action { classes: ClassSet::EMPTY.with(Class::Session), risks: RiskSet::EMPTY, pure_read: true };
     let (mut verbs, mut tables, mut plans) = (Vec::new(), Vec::new(), Vec::new());
+    let mut looks_at_strings = false;
     for statement in &parsed.protobuf.stmts {
         let mut judge = judge::Judge::of(statement);
         let judged = judge.action();
         action = if verbs.is_empty() { judged } else { both(action, judged) };
+        looks_at_strings |= judge.looks_at_strings;
         verbs.push(judge.verb.unwrap_or("UNKNOWN"));
         tables.append(&mut judge.tables);
         plans.append(&mut judge.plans);
@@ -282,6 +311,7 @@ pub fn classify(text: &[u8], dialect: Dialect) -> Classified {
         plans: plans.into(),
         secret: redact::is_needed(text),
         trouble: None,
+        looks_at_strings,
     }
 }
 

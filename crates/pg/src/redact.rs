@@ -42,15 +42,28 @@ pub fn text(text: &[u8]) -> Cow<'_, [u8]> {
 
 /// A cheap look: no text without one of these holds what is replaced.
 fn may_hold(text: &[u8]) -> bool {
-    const HINTS: [&[u8]; 12] = [
-        b"passw", b"pwd", b"secret", b"token", b"_key", b"apikey", b"scram-", b"md5", b"://", b"crypt",
-        b"pgp_", b"dblink",
-    ];
-    let is_at = |at: &[u8], hint: &[u8]| at.get(..hint.len()).is_some_and(|a| a.eq_ignore_ascii_case(hint));
-    (0..text.len()).any(|start| {
-        let at = text.get(start..).unwrap_or_default();
-        HINTS.iter().any(|hint| is_at(at, hint)) || is_at(at, b"hmac") || is_at(at, b"digest")
-    })
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        let hints: &[&[u8]] = match first.to_ascii_lowercase() {
+            b'p' => &[b"assw", b"wd", b"gp_"],
+            b's' => &[b"ecret", b"cram-"],
+            b't' => &[b"oken"],
+            b'_' => &[b"key"],
+            b'a' => &[b"pikey"],
+            b'm' => &[b"d5"],
+            b':' => &[b"//"],
+            b'c' => &[b"rypt"],
+            b'd' => &[b"blink", b"igest"],
+            b'h' => &[b"mac"],
+            _ => &[],
+        };
+        let follows = |hint: &&[u8]| after.get(..hint.len()).is_some_and(|a| a.eq_ignore_ascii_case(hint));
+        if hints.iter().any(follows) {
+            return true;
+        }
+        rest = after;
+    }
+    false
 }
 
 /// What the next string constant is.

@@ -44,6 +44,11 @@ impl Dialect {
         }
     }
 
+    /// Whether a text is read as under the usual settings: plain ASCII reads alike in every encoding.
+    pub(super) fn is_usual_for(self, text: &[u8]) -> bool {
+        self.strings == Strings::Standard && (self.encoding == Encoding::Utf8 || text.is_ascii())
+    }
+
     /// The text as the parser takes it; `None` when it cannot be known what the target will read.
     pub(super) fn read(self, text: &[u8]) -> Option<Cow<'_, str>> {
         let ascii = text.is_ascii();
@@ -90,5 +95,9 @@ mod tests {
         assert!(dialect.read(b"SELECT 1").is_some());
         dialect.announced(b"client_encoding", b"UTF8");
         assert_eq!(dialect, Dialect::default());
+        dialect.announced(b"client_encoding", b"SQL_ASCII");
+        assert!(dialect.is_usual_for(b"SELECT 1") && !dialect.is_usual_for("SELECT 'é'".as_bytes()));
+        dialect.announced(b"standard_conforming_strings", b"off");
+        assert!(!dialect.is_usual_for(b"SELECT 1"));
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Judge {
     pub(super) verb: Option<&'static str>,
     pub(super) tables: Vec<String>,
     pub(super) plans: Vec<Plan>,
+    /// The value of a string decided something.
+    pub(super) looks_at_strings: bool,
     act: bool,
     ctes: Vec<String>,
     /// References to data seen: a condition without any does not restrict.
@@ -108,6 +110,7 @@ impl Judge {
             Effect::Needs(classes) => self.needs(classes),
             Effect::SetConfig => {
                 self.act = true;
+                self.looks_at_strings = true;
                 if let Some(state) = self.stack.last_mut() {
                     *state = State::SetConfig;
                 }
@@ -119,6 +122,7 @@ impl Judge {
         self.classes = self.classes.union(inner.classes);
         self.risks = self.risks.union(inner.risks);
         self.act |= inner.act;
+        self.looks_at_strings |= inner.looks_at_strings;
         self.tables.append(&mut inner.tables);
         self.tables.truncate(TABLES_MAX);
         self.plans.append(&mut inner.plans);

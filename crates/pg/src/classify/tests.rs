@@ -309,6 +309,20 @@ fn remembered_texts_are_the_same() {
     assert!(Arc::ptr_eq(&first, &second), "one key for both");
     let third = classifier.classify(b"SELECT a FROM t WHERE b = '1'");
     assert!(!Arc::ptr_eq(&first, &third));
+    assert!(Arc::ptr_eq(&third, &classifier.classify(b"SELECT a FROM t WHERE b = 'it''s'")));
+    // A secret in one string is no secret in another.
+    assert!(!classifier.classify(b"UPDATE t SET a = 'x' WHERE b = 'y'").secret);
+    assert!(classifier.classify(b"UPDATE t SET a = 'p://u:v@w' WHERE b = 'y'").secret);
+    assert!(!classifier.classify(b"UPDATE t SET a = 'x' WHERE b = 'y'").secret);
+    // What looks at a string stands for itself.
+    assert!(
+        !classifier.classify(b"SELECT set_config('a.b', 'x', false)").action.classes.contains(Class::Admin)
+    );
+    assert!(
+        classifier.classify(b"SELECT set_config('role', 'x', false)").action.classes.contains(Class::Admin)
+    );
+    assert!(!classifier.classify(b"SET client_encoding = 'UTF8'").action.classes.contains(Class::Admin));
+    assert!(classifier.classify(b"SET client_encoding = 'SJIS'").action.classes.contains(Class::Admin));
     // A text that does not parse because of its number says nothing of others.
     assert!(classifier.classify(b"SELECT CAST(1 AS float(0))").trouble.is_some());
     assert!(classifier.classify(b"SELECT CAST(1 AS float(1))").trouble.is_none());
@@ -348,6 +362,27 @@ const SHAPES: &[&str] = &[
     "SELECT #a#",
 ];
 
+/// Texts with holes inside of strings.
+const STRINGS: &[&str] = &[
+    "SELECT a FROM t WHERE b = '#' AND c LIKE '#%'",
+    "SELECT set_config('#', '#', false)",
+    "SELECT 1 WHERE set_config('#', 'x', true) = '#'",
+    "SET client_encoding = '#'",
+    "SET search_path = '#', pg_catalog",
+    "SET standard_conforming_strings = '#'",
+    "UPDATE u SET password = '#' WHERE name = '#'",
+    "ALTER ROLE x PASSWORD '#'",
+    "COPY t TO '#'",
+    "COPY t TO STDOUT (DELIMITER '#')",
+    "EXPLAIN (FORMAT '#') DELETE FROM t",
+    "INSERT INTO t VALUES ('#', '#'); SELECT '#'",
+    "PREPARE a AS SELECT set_config('#', '#', false); EXECUTE a('#')",
+    "SELECT '#'::regclass, CAST('#' AS text), interval '#'",
+    "SELECT f('#'), E'#', U&'#', '#'\n'#'",
+    "DELETE FROM t WHERE '#' = '#'",
+    "DO '#'",
+];
+
 proptest! {
     /// The shortcut for numbers is sound: the classification of a text is that of the text it shares its key with.
     #[test]
@@ -364,6 +399,19 @@ proptest! {
         let fresh = of(&two);
         if fresh.trouble.is_none() {
             prop_assert_eq!(&*remembered, &fresh, "{} after {}", two, one);
+        }
+    }
+
+    /// The same for strings: what one text leaves behind never decides about another.
+    #[test]
+    fn changing_strings_never_changes_the_class(
+        shape in 0..STRINGS.len(),
+        values in proptest::collection::vec("role|search_path|a.b|on|off|UTF8|SJIS|p://a:b@c|password=x|[a-zA-Z0-9 ';$-]{0,9}", 2..5),
+    ) {
+        let mut classifier = Classifier::new();
+        for value in &values {
+            let text = STRINGS[shape].replace('#', &value.replace('\'', "''"));
+            prop_assert_eq!(&*classifier.classify(text.as_bytes()), &of(&text), "{}", text);
         }
     }
 
