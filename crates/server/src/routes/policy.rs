@@ -3,7 +3,7 @@
 use axum::extract::State;
 use daypass_access::command::Ask;
 use daypass_access::fact::Fact;
-use daypass_access::policy::Policy;
+use daypass_access::policy::{self, Policy, PolicyError};
 use daypass_api::policy::{PolicyApplied, PolicyFiles, PolicyInForce, PolicyPlan, PolicyProblem};
 
 use crate::app::{Caller, Json, Shared};
@@ -26,23 +26,24 @@ pub(crate) async fn plan(caller: Caller, Json(body): Json<PolicyFiles>) -> Resul
         return Err(Problem::not_allowed());
     }
     let from_version = caller.state.policy_version();
-    let plan = match Policy::parse(&body.files) {
-        Ok(_) => PolicyPlan { from_version, errors: Vec::new(), changes: Vec::new() },
-        Err(errors) => {
-            let problem = |error: daypass_access::policy::PolicyError| PolicyProblem {
-                file: error.file,
-                line: u64::from(error.line),
-                message: error.message,
-                hint: error.hint,
-            };
-            PolicyPlan {
-                from_version,
-                errors: errors.into_iter().map(problem).collect(),
-                changes: Vec::new(),
-            }
+    let known = caller.state.people().map(|person| person.id.clone()).collect();
+    let parsed = Policy::parse(&body.files);
+    let checked = parsed.and_then(|policy| policy.check_people(&known, &body.files).map(|()| policy));
+    Ok(Json(match checked {
+        Ok(policy) => {
+            let changes = policy::plan(caller.state.policy(), &policy);
+            let changes = changes.iter().map(ToString::to_string).collect();
+            PolicyPlan { from_version, errors: Vec::new(), changes }
         }
-    };
-    Ok(Json(plan))
+        Err(errors) => {
+            let errors = errors.into_iter().map(problem).collect();
+            PolicyPlan { from_version, errors, changes: Vec::new() }
+        }
+    }))
+}
+
+fn problem(error: PolicyError) -> PolicyProblem {
+    PolicyProblem { file: error.file, line: u64::from(error.line), message: error.message, hint: error.hint }
 }
 
 /// Puts a policy into effect, whole or not at all. Administrators.
