@@ -3,6 +3,8 @@
 //! Start with `tree.rs` (hashes), `tile.rs` and `bundle.rs` (the published files), `checkpoint.rs` on `note.rs` (the signed
 //! head) and `sealed.rs` (personal fields that can be erased).
 
+#![warn(missing_docs)]
+
 pub mod bundle;
 pub mod checkpoint;
 pub mod evidence;
