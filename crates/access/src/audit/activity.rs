@@ -18,6 +18,7 @@ pub(super) struct Session {
     person: PersonId,
     resource: ResourceId,
     role: RoleId,
+    credential: String,
     /// As folded at the size of the last decision.
     known: Arc<Entitlement>,
     /// With everything the control log says in the end.
@@ -85,7 +86,12 @@ impl Audit {
     fn opened(&mut self, log: &str, index: u64, at: Micros, opened: &SessionOpened<'_>) {
         self.report.sessions += 1;
         let (person, resource) = (PersonId::new(&opened.person), ResourceId::new(&opened.resource));
-        let known = self.entitlement(log, index, &person, &resource, opened.control);
+        let credential = self.history.credential(&opened.grant).unwrap_or_default().to_owned();
+        let size = self.state.size();
+        self.must("I14", opened.control <= size, log, index, || {
+            format!("it was decided at {} control records, there are {size}", opened.control)
+        });
+        let known = self.history.entitlement(&person, &resource, &credential, opened.control);
         let deadline = known.deadline(at);
         self.must("I6", deadline.is_some(), log, index, || {
             format!("`{person}` had no access to `{resource}` when session `{}` was opened", opened.session)
@@ -101,7 +107,8 @@ impl Audit {
         self.must("I10", complete, log, index, || "no origin or pass".to_owned());
         let session = Session {
             role: RoleId::new(&opened.role),
-            hindsight: Arc::new(self.history.hindsight(&person, &resource)),
+            hindsight: Arc::new(self.history.hindsight(&person, &resource, &credential)),
+            credential,
             known: Arc::new(known),
             running: BTreeSet::new(),
             opened: at,
@@ -114,22 +121,7 @@ impl Audit {
         });
     }
 
-    fn entitlement(
-        &mut self,
-        log: &str,
-        index: u64,
-        person: &PersonId,
-        resource: &ResourceId,
-        control: u64,
-    ) -> Entitlement {
-        let size = self.state.size();
-        self.must("I14", control <= size, log, index, || {
-            format!("it was decided at {control} control records, there are {size}")
-        });
-        self.history.entitlement(person, resource, control)
-    }
-
-    /// Makes a recorded decision again, with the rights of the session's role and with all rights.
+    /// Makes a recorded decision again, for a session that asked for its role and for one that did not.
     fn again(&mut self, log: &str, index: u64, decided: &Decided<'_>) -> Option<[Again; 2]> {
         let size = self.state.size();
         let Some(session) = self.sessions.get_mut(decided.session) else {
@@ -139,7 +131,12 @@ impl Audit {
         };
         let same = session.person.as_str() == decided.person && session.resource.as_str() == decided.resource;
         if session.known.control_size != decided.control {
-            let known = self.history.entitlement(&session.person, &session.resource, decided.control);
+            let known = self.history.entitlement(
+                &session.person,
+                &session.resource,
+                &session.credential,
+                decided.control,
+            );
             session.known = Arc::new(known);
         }
         let (all, hindsight, role) =
@@ -185,7 +182,7 @@ impl Audit {
                         life.session == intent.session
                             && life.action == intent.action
                             && risks.minus(life.risks).is_empty()
-                            && life.released.is_some_and(|(index, when)| index < intent.control && when <= at)
+                            && life.released.is_some_and(|when| when <= at)
                     })
             }
             Again::Deny => false,
@@ -219,18 +216,14 @@ impl Audit {
             gate: Gating::default(),
             at,
         };
-        if !self.sessions.contains_key(denied.session.as_ref()) {
-            return self
-                .must("I10", false, log, index, || format!("session `{}` is not open", denied.session));
-        }
-        let known = self.history.entitlement(
-            &PersonId::new(decided.person),
-            &ResourceId::new(decided.resource),
-            decided.control,
-        );
-        let role = self.sessions.get(decided.session).map(|session| session.role.clone());
+        let Some(session) = self.sessions.get(decided.session) else {
+            let session = &denied.session;
+            return self.must("I10", false, log, index, || format!("session `{session}` is not open"));
+        };
+        let (person, resource) = (&session.person, &session.resource);
+        let known = self.history.entitlement(person, resource, &session.credential, decided.control);
         let of_role = Entitlement {
-            rights: known.rights.iter().filter(|right| Some(&right.role) == role.as_ref()).cloned().collect(),
+            rights: known.rights.iter().filter(|right| right.role == session.role).cloned().collect(),
             ..known.clone()
         };
         let refused =
@@ -240,8 +233,9 @@ impl Audit {
 
     fn held(&mut self, log: &str, index: u64, at: Micros, held: &Held<'_>) {
         let known = self.history.holds.get(held.hold.as_ref());
-        let fits = known.is_some_and(|life| life.session == held.session && life.action == held.action);
-        self.must("I14", fits, log, index, || format!("the control log has no hold `{}` of it", held.hold));
+        // A hold that the control log never took is one that nobody could release: the action cannot have gone on.
+        let fits = known.is_none_or(|life| life.session == held.session && life.action == held.action);
+        self.must("I14", fits, log, index, || format!("hold `{}` is another action's", held.hold));
         let open = self.sessions.get(held.session.as_ref()).is_some_and(|session| session.opened <= at);
         self.must("I10", open, log, index, || format!("session `{}` is not open", held.session));
     }

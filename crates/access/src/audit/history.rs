@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::cut_by;
 use crate::action::RiskSet;
 use crate::fact::{Fact, GrantOpened};
-use crate::id::{PersonId, ResourceId};
+use crate::id::{GrantId, PersonId, ResourceId};
 use crate::person::{PersonState, Tenure};
 use crate::pipeline::{Entitlement, Right};
 use crate::state::State;
@@ -38,8 +38,8 @@ pub(super) struct HoldLife {
     pub(super) action: u64,
     /// What it waited for.
     pub(super) risks: RiskSet,
-    /// Where and when it was released.
-    pub(super) released: Option<(u64, Micros)>,
+    /// When it was released.
+    pub(super) released: Option<Micros>,
 }
 
 /// Everything that was.
@@ -82,7 +82,7 @@ impl History {
             }
             Fact::HoldReleased(released) => {
                 if let Some(life) = self.holds.get_mut(released.hold.as_str()) {
-                    life.released = Some((index, at));
+                    life.released = Some(at);
                 }
             }
             Fact::SessionKilled(killed) => {
@@ -105,13 +105,28 @@ impl History {
         self.people.entry(id.clone()).or_default().push(standing);
     }
 
-    /// What `person` could do on `resource` as folded at `size` records: what the gateway decided on.
-    pub(super) fn entitlement(&self, person: &PersonId, resource: &ResourceId, size: u64) -> Entitlement {
+    /// The credential that a grant uses at the target: a session draws on the grants that share it, and on no other.
+    pub(super) fn credential(&self, grant: &str) -> Option<&str> {
+        let number = GrantId::new(grant).number()?;
+        let life = self.grants.get(usize::try_from(number - 1).ok()?)?;
+        Some(&life.opened.credential)
+    }
+
+    /// What `person` could do on `resource` by grants that use `credential`, as folded at `size` records: what the gateway
+    /// decided on.
+    pub(super) fn entitlement(
+        &self,
+        person: &PersonId,
+        resource: &ResourceId,
+        credential: &str,
+        size: u64,
+    ) -> Entitlement {
         let known = self.people.get(person).into_iter().flatten().rfind(|standing| standing.index < size);
         let rights = match known.filter(|standing| standing.active) {
             None => Vec::new(),
             Some(standing) => self
                 .lives(person, resource)
+                .filter(|life| life.opened.credential == credential)
                 .filter(|life| life.index < size && life.ended.is_none_or(|(index, _)| index >= size))
                 .filter_map(|life| right(life, standing.tenure, None))
                 .collect(),
@@ -121,10 +136,15 @@ impl History {
 
     /// What `person` could do on `resource` at most, with hindsight: every grant until its recorded end, and the moment
     /// that cutting somebody off may take.
-    pub(super) fn hindsight(&self, person: &PersonId, resource: &ResourceId) -> Entitlement {
+    pub(super) fn hindsight(
+        &self,
+        person: &PersonId,
+        resource: &ResourceId,
+        credential: &str,
+    ) -> Entitlement {
         let standings = self.people.get(person).map(Vec::as_slice).unwrap_or_default();
         let mut rights = Vec::new();
-        for life in self.lives(person, resource) {
+        for life in self.lives(person, resource).filter(|life| life.opened.credential == credential) {
             // Every stretch of time with one standing is judged by itself.
             for (at, standing) in standings.iter().enumerate() {
                 let until = standings.get(at + 1).map(|next| next.at);
