@@ -194,8 +194,12 @@ impl Segments {
         Ok(())
     }
 
-    /// Makes a retired segment ready again. Its name is gone from disk before its bytes change.
+    /// Makes a retired segment ready again, unless it was made with another length. Its name is gone from disk before its
+    /// bytes change.
     pub(crate) fn recycle(&self, segment: Segment) -> io::Result<()> {
+        if segment.file.metadata()?.len() != self.segment_len {
+            return fs::remove_file(&segment.path);
+        }
         let path = self.spare_path();
         fs::rename(&segment.path, &path)?;
         self.sync_names()?;

@@ -20,12 +20,20 @@ pub(crate) struct Tiles {
     dir: PathBuf,
     tree: Tree,
     /// The unfinished tile of each level. One with 256 hashes is written before the next hash comes.
-    levels: Vec<Vec<Hash>>,
+    levels: Vec<Level>,
     entries: Vec<u8>,
     sidecars: Vec<u8>,
     /// While catching up after a start: compare with what is there.
     compares: bool,
     repaired: Vec<PathBuf>,
+}
+
+/// The unfinished tile of a level.
+#[derive(Debug, Default)]
+struct Level {
+    /// Its position.
+    index: u64,
+    hashes: Vec<Hash>,
 }
 
 const FULL: usize = 256;
@@ -56,7 +64,7 @@ impl Tiles {
             if !tree.frontier().ends_with(&frontier) {
                 return Err(published_fault(file, size));
             }
-            tiles.levels.push(hashes);
+            tiles.levels.push(Level { index, hashes });
             level += 1;
         }
         tiles.load_bundles(size, published)?;
@@ -81,7 +89,7 @@ impl Tiles {
         let width = width_of(index, published);
         let file = TileFile::Entries { index, width };
         let bytes = self.read_any(file)?;
-        let leaves = self.levels.first().cloned().unwrap_or_default();
+        let leaves = self.levels.first().map(|level| level.hashes.clone()).unwrap_or_default();
         let mut entries = bundle::entries(&bytes);
         for leaf in leaves {
             let entry = entries.next().and_then(Result::ok).filter(|entry| leaf_hash(entry) == leaf);
@@ -138,29 +146,30 @@ impl Tiles {
 
     fn push_hash(&mut self, level: usize, hash: Hash) {
         if self.levels.len() <= level {
-            self.levels.push(Vec::with_capacity(FULL));
+            self.levels.push(Level::default());
         }
-        if let Some(tile) = self.levels.get_mut(level) {
-            tile.push(hash);
+        if let Some(level) = self.levels.get_mut(level) {
+            level.hashes.push(hash);
         }
     }
 
-    /// If the tile of `level` is full: writes it for good and hands its root up.
-    fn finish_full(&mut self, level: usize) -> io::Result<()> {
-        if self.levels.get(level).is_none_or(|tile| tile.len() < FULL) {
+    /// If the tile of `number` is full: writes it for good and hands its root up.
+    fn finish_full(&mut self, number: usize) -> io::Result<()> {
+        if self.levels.get(number).is_none_or(|level| level.hashes.len() < FULL) {
             return Ok(());
         }
-        self.finish_full(level + 1)?;
-        self.write_level(level)?;
+        self.finish_full(number + 1)?;
+        self.write_level(number)?;
         let mut tile = Tree::new();
-        for hash in self.levels.get_mut(level).into_iter().flat_map(|tile| tile.drain(..)) {
-            tile.push(hash);
+        if let Some(level) = self.levels.get_mut(number) {
+            level.hashes.drain(..).for_each(|hash| tile.push(hash));
+            level.index += 1;
         }
-        if level == 0 {
+        if number == 0 {
             self.entries.clear();
             self.sidecars.clear();
         }
-        self.push_hash(level + 1, tile.root());
+        self.push_hash(number + 1, tile.root());
         Ok(())
     }
 
@@ -177,12 +186,14 @@ impl Tiles {
 
     /// Writes the tile of `level` as it is, with the bundles if it is the lowest.
     fn write_level(&mut self, level: usize) -> io::Result<()> {
-        let Some(hashes) = self.levels.get(level).filter(|tile| !tile.is_empty()) else { return Ok(()) };
+        let Some(Level { index, hashes }) = self.levels.get(level).filter(|level| !level.hashes.is_empty())
+        else {
+            return Ok(());
+        };
+        let index = *index;
         let width = u16::try_from(hashes.len()).map_err(io::Error::other)?;
         let bytes = hashes.iter().flat_map(|hash| hash.0).collect::<Vec<_>>();
         let level = u8::try_from(level).map_err(io::Error::other)?;
-        // A full tile is not handed up yet: its place is that of its last hash.
-        let index = hashes_at(level, self.tree.size()).saturating_sub(1) / TILE_WIDTH;
         self.write(TileFile::Hashes { level, index, width }, &bytes)?;
         if level == 0 {
             let (entries, sidecars) = (std::mem::take(&mut self.entries), std::mem::take(&mut self.sidecars));

@@ -8,7 +8,9 @@ use std::time::Duration;
 use daypass_journal::{AppendError, Closed, Entry, Journal, Lane, Options};
 use daypass_ledger::checkpoint::Checkpoint;
 use daypass_ledger::note::Signer;
+use daypass_ledger::source::Source;
 use daypass_ledger::tree::{Tree, leaf_hash};
+use daypass_ledger::verify;
 
 fn signer() -> Signer {
     Signer::new("test.example/log", &[7; 32]).unwrap()
@@ -105,6 +107,61 @@ fn segments_are_used_again_and_records_stay_readable() {
     }
     let segments = std::fs::read_dir(dir.path().join("wal")).unwrap().count();
     assert!(segments < 12, "{segments} files for what fits in three");
+}
+
+#[test]
+fn the_length_of_segments_may_change_between_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut size = 0;
+    for segment_len in [64 << 10, 256 << 10, 64 << 10, 128 << 10] {
+        let options =
+            Options { segment_len, reserve_len: 4096, break_glass_len: 4096, ..options(dir.path()) };
+        let (journal, opened) = Journal::open(options, || 0).unwrap();
+        assert_eq!((opened.size, opened.recovered), (size, None));
+        for _ in 0..2000 {
+            while journal.append(Lane::Intent, entry(size)).is_err() {
+                std::thread::yield_now();
+            }
+            size += 1;
+        }
+        block_on(journal.publish(size - 1)).unwrap();
+        check(&journal, size);
+        journal.close();
+    }
+}
+
+struct Folder<'a>(&'a Path);
+
+impl Source for Folder<'_> {
+    fn read(&self, path: &str) -> std::io::Result<Option<Vec<u8>>> {
+        Ok(std::fs::read(self.0.join(path)).ok())
+    }
+}
+
+/// 140,000 records: three tiles of level 1, so tiles of level 2 as well.
+#[test]
+fn what_is_published_passes_verification_at_every_level() {
+    let dir = tempfile::tempdir().unwrap();
+    for target in [65_000, 65_900, 140_000] {
+        let (journal, opened) = Journal::open(
+            Options { segment_len: 8 << 20, queue_len_max: 8 << 20, ..options(dir.path()) },
+            || 0,
+        )
+        .unwrap();
+        for index in opened.size..target {
+            let entry = Entry { leaf: index.to_string().into_bytes(), sidecar: None };
+            while journal.append(Lane::Intent, entry.clone()).is_err() {
+                std::thread::yield_now();
+            }
+        }
+        journal.close();
+        let key = signer().verifier_key();
+        let verified = verify::verify(&Folder(dir.path()), &key, &verify::Options::default(), &mut ());
+        assert_eq!(verified.unwrap().checkpoint.size, target);
+    }
+    let (journal, size) = open(dir.path());
+    assert_eq!(size, 140_000);
+    journal.close();
 }
 
 #[test]
