@@ -3,4 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests have a clock and poll with deadlines")]
 
 mod basic;
+mod ending;
 mod house;
+mod protocol;
+mod wire;
