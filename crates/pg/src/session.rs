@@ -2,9 +2,9 @@
 //!
 //! Feed it through [`Session::client_in`] and [`Session::target_in`], turn it with [`Session::turn`] whenever bytes came,
 //! the log covered more, or the entitlement changed, and write what [`Session::outlet`] holds. Start reading at
-//! [`release`]: the only place where bytes leave. Then `staging` (client to target: what is it, may it, record it, wait),
-//! `answers` (target to person: whose answer is it, may it be shown, how did it end) and `names` (what a prepared
-//! statement's name stands for).
+//! `release`: the only place where bytes leave. Then `staging` (client to target: what is it, may it, record it) and
+//! `forwarding` (wait for the record, forward), `answers` (target to person: whose answer is it, may it be shown, how did it
+//! end) and `names` (what a prepared statement's name stands for).
 //!
 //! A denied action is replaced by one that the target itself refuses, and the target's error by ours: what an error
 //! means to a pipeline and to a transaction then follows the target's own rules.
@@ -14,6 +14,7 @@
 mod answers;
 mod expect;
 mod facts;
+mod forwarding;
 mod grammar;
 mod names;
 mod release;
@@ -126,7 +127,7 @@ pub struct Session {
     statements: Names,
     portals: Names,
     /// The rest of a long message on its way to the target, under the permit of the last of `expected`.
-    passing: Option<staging::Passing>,
+    passing: Option<forwarding::Passing>,
     /// The rest of a long message on its way to the person, in bytes.
     through_len: usize,
     /// Whether that message is COPY data.

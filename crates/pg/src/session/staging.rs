@@ -1,21 +1,21 @@
-//! From the client to the target: read a message, decide, record, wait for the record, forward.
+//! The first half of the way to the target: read a message, decide, record. `forwarding` is the second.
 //!
 //! Messages are decided and recorded as soon as they are read, several ahead, so that a pipeline shares one sync; they are
 //! forwarded strictly in order, each when its own gate opens.
 
 use std::sync::Arc;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use daypass_access::action::{Action, Class, ClassSet, RiskSet};
-use daypass_access::pipeline::{ActGate, Decision, ForwardPermit, Hold, Recorded, decide};
+use daypass_access::pipeline::{ActGate, Decision, Hold, Recorded, decide};
 use daypass_access::time::Micros;
 
 use super::expect::{Expect, Kind, Show};
 use super::facts::{Ending, Form, Held, Holding, Intent, Outcome, Params, Refusal, Statement};
 use super::names::Meaning;
-use super::release::{NO_NAME, Steer};
+use super::release::NO_NAME;
 use super::words::{self, Words};
-use super::{EXPECTED_MAX, KEEP_LEN_MAX, OUT_LEN_MAX, STAGED_LEN_MAX, STAGED_MAX, Session, Stop, Turn};
+use super::{KEEP_LEN_MAX, STAGED_LEN_MAX, STAGED_MAX, Session, Stop, Turn};
 use crate::frame::{self, HEADER_LEN, Header, Side};
 use crate::message::{Front, FunctionCall, Named, Parse};
 use crate::violation::Violation;
@@ -27,17 +27,17 @@ const BEGINNING_LEN: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Staged {
     /// Place of the message in the session.
-    seq: u64,
+    pub(super) seq: u64,
     /// How many bytes of the client's stream it takes, as far as they were waited for.
-    len: usize,
+    pub(super) len: usize,
     /// How many more bytes of it stream behind.
-    rest_len: usize,
-    item: Item,
+    pub(super) rest_len: usize,
+    pub(super) item: Item,
 }
 
+/// What a message turned out to be.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "most are `Act`, and moved once")]
-enum Item {
+pub(super) enum Item {
     /// An action with its gate.
     Act {
         gate: ActGate,
@@ -56,16 +56,6 @@ enum Item {
         failed: bool,
     },
     Terminate,
-}
-
-/// The rest of a message too long to keep.
-#[derive(Debug)]
-pub(super) struct Passing {
-    left_len: usize,
-    /// `None`: the message was refused or has no place to go, and is dropped.
-    permit: Option<ForwardPermit>,
-    /// Whose data it is: the message at this place of the session.
-    seq: u64,
 }
 
 /// The action that is held, until it is released or given up.
@@ -171,7 +161,7 @@ impl Session {
         result
     }
 
-    fn stage_from(&mut self, client_in: &BytesMut, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    pub(super) fn stage_from(&mut self, client_in: &BytesMut, turn: &mut Turn<'_>) -> Result<(), Stop> {
         while self.held.is_none()
             && !self.terminated
             && self.passing.is_none()
@@ -474,189 +464,6 @@ impl Session {
         expect.refused = Some(Box::new(words));
         Item::Refused(expect)
     }
-
-    /// Forwards what may go, in order.
-    pub(super) fn forward(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
-        let mut client_in = std::mem::take(&mut self.client_in);
-        let result = self.forward_from(&mut client_in, turn);
-        self.client_in = client_in;
-        result
-    }
-
-    fn forward_from(&mut self, client_in: &mut BytesMut, turn: &mut Turn<'_>) -> Result<(), Stop> {
-        loop {
-            self.pass(client_in);
-            if self.passing.is_some()
-                || self.expected.len() >= EXPECTED_MAX
-                || self.outlet.to_target().len() >= OUT_LEN_MAX
-            {
-                return Ok(());
-            }
-            let Some(staged) = self.staged.pop_front() else { break };
-            let Staged { seq, len, rest_len, item } = staged;
-            let message = client_in.get(..len).unwrap_or_default();
-            match self.forward_item(message, (seq, rest_len), item, turn)? {
-                None => {}
-                Some(item) => {
-                    self.staged.push_front(Staged { seq, len, rest_len, item });
-                    return Ok(());
-                }
-            }
-            client_in.advance(len.min(client_in.len()));
-            self.staged_len = self.staged_len.saturating_sub(len);
-        }
-        // A message may have been waiting for this one to have passed.
-        if self.staged_len == 0 && !client_in.is_empty() { self.stage_from(client_in, turn) } else { Ok(()) }
-    }
-
-    /// Forwards one message, or gives it back when it has to wait.
-    fn forward_item(
-        &mut self,
-        message: &[u8],
-        (seq, rest_len): (u64, usize),
-        item: Item,
-        turn: &mut Turn<'_>,
-    ) -> Result<Option<Item>, Stop> {
-        match item {
-            Item::Act { gate, waits_for, mut expect } => {
-                let permit = match gate.open(turn.covered) {
-                    Ok(permit) => permit,
-                    Err(gate) => return Ok(Some(Item::Act { gate, waits_for, expect })),
-                };
-                if self.skipping {
-                    self.skipped(&expect, turn)?;
-                    self.drop_rest(rest_len);
-                    return Ok(None);
-                }
-                expect.forwarded_at = turn.now;
-                self.outlet.act(&permit, message);
-                if rest_len > 0 {
-                    expect.copies(message);
-                    self.passing =
-                        Some(Passing { left_len: rest_len, permit: Some(permit), seq: expect.seq });
-                } else if expect.copies_in {
-                    expect.permit = Some(permit);
-                }
-                self.expected.push_back(expect);
-            }
-            Item::Held(expect) => return Ok(Some(Item::Held(expect))),
-            Item::Refused(expect) => {
-                self.drop_rest(rest_len);
-                if !self.skipping {
-                    self.outlet.steer(substitute(&expect));
-                    self.expected.push_back(expect);
-                }
-            }
-            Item::Steer(kind) => self.steer(kind, seq, message),
-            Item::Flush => self.outlet.steer(Steer::Flush),
-            Item::CopyData => self.copy_data(message, rest_len),
-            Item::CopyEnd { failed } => self.copy_end(seq, message, failed),
-            Item::Terminate => self.outlet.steer(Steer::Terminate),
-        }
-        Ok(None)
-    }
-
-    fn steer(&mut self, kind: Kind, seq: u64, message: &[u8]) {
-        let body = message.get(HEADER_LEN..).unwrap_or_default();
-        let Some(Ok(front)) = message.first().map(|tag| Front::parse(*tag, body)) else { return };
-        let mut expect = Expect::new(kind, seq);
-        match front {
-            Front::Sync => {
-                self.outlet.steer(Steer::Sync);
-                if self.copying_in {
-                    return; // A target that reads COPY data ignores it.
-                }
-                self.skipping = false;
-            }
-            Front::Close(named) => {
-                if self.skipping {
-                    return;
-                }
-                let (Named::Statement(name) | Named::Portal(name)) = named;
-                expect.name = name.to_vec();
-                self.outlet.steer(Steer::Close(named));
-            }
-            _ => return,
-        }
-        self.expected.push_back(expect);
-    }
-
-    fn copy_data(&mut self, message: &[u8], rest_len: usize) {
-        let taker = self.expected.iter_mut().rev().find(|expect| expect.permit.is_some());
-        let Some(expect) = taker else { return self.drop_rest(rest_len) };
-        expect.copies(message.get(HEADER_LEN..).unwrap_or_default());
-        let seq = expect.seq;
-        if let Some(permit) = &expect.permit {
-            self.outlet.act(permit, message);
-        }
-        if rest_len > 0 {
-            let permit = expect.permit.take();
-            self.passing = Some(Passing { left_len: rest_len, permit, seq });
-        }
-    }
-
-    fn copy_end(&mut self, seq: u64, message: &[u8], failed: bool) {
-        let taker = self.expected.iter().rev().find_map(|expect| expect.permit.as_ref());
-        let Some(permit) = taker else { return };
-        if failed {
-            self.outlet.steer(Steer::CopyFail);
-        } else {
-            self.outlet.act(permit, message);
-        }
-        if self.copying_in {
-            self.copying_in = false;
-        } else {
-            self.expected.push_back(Expect::new(Kind::CopyEnd, seq));
-        }
-    }
-
-    /// Lets the rest of a long message through.
-    fn pass(&mut self, client_in: &mut BytesMut) {
-        let Some(passing) = &mut self.passing else { return };
-        let room_len = OUT_LEN_MAX.saturating_sub(self.outlet.to_target().len());
-        let len = passing.left_len.min(client_in.len()).min(room_len);
-        let chunk = client_in.split_to(len);
-        passing.left_len -= len;
-        let taker = self.expected.iter_mut().rev().find(|expect| expect.seq == passing.seq);
-        if let Some(permit) = &passing.permit {
-            self.outlet.act(permit, &chunk);
-        }
-        let Some(expect) = taker else {
-            if passing.left_len == 0 {
-                self.passing = None;
-            }
-            return;
-        };
-        expect.copies(&chunk);
-        if passing.left_len == 0
-            && let Some(Passing { permit, .. }) = self.passing.take()
-            && expect.copies_in
-        {
-            expect.permit = permit;
-        }
-    }
-
-    fn drop_rest(&mut self, rest_len: usize) {
-        if rest_len > 0 {
-            self.passing = Some(Passing { left_len: rest_len, permit: None, seq: 0 });
-        }
-    }
-
-    /// A message was skipped by the target, or would be: it has no answer.
-    pub(super) fn skipped(&mut self, expect: &Expect, turn: &mut Turn<'_>) -> Result<(), Stop> {
-        match expect.kind {
-            Kind::Parse => self.statements.skip(&expect.name, expect.seq),
-            Kind::Bind => self.portals.skip(&expect.name, expect.seq),
-            _ => {}
-        }
-        // A Bind that was skipped ends its action; the Execute behind it would say so a second time.
-        if expect.number != std::mem::replace(&mut self.skipped_number, expect.number)
-            && let Some(outcome) = expect.outcome(Ending::Skipped, turn.now, false)
-        {
-            turn.recorder.outcome(&outcome)?;
-        }
-        Ok(())
-    }
 }
 
 /// A message of an action that is recorded already.
@@ -669,19 +476,5 @@ fn of(meaning: Meaning, kind: Kind, action: Action) -> Asked<'static> {
         params: Params::None,
         of: Some((meaning.number, meaning.intent)),
         name: b"",
-    }
-}
-
-/// What goes to the target in the place of a refused message.
-fn substitute(expect: &Expect) -> Steer<'_> {
-    match expect.kind {
-        Kind::Parse => Steer::FailParse(&expect.name),
-        Kind::Bind => Steer::FailBind,
-        Kind::DescribeStatement | Kind::DescribePortal => Steer::FailDescribe,
-        Kind::Execute => Steer::FailExecute,
-        Kind::FunctionCall => Steer::FailCall,
-        Kind::Query | Kind::CloseStatement | Kind::ClosePortal | Kind::Sync | Kind::CopyEnd => {
-            Steer::FailQuery
-        }
     }
 }
