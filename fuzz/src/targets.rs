@@ -15,8 +15,11 @@ use daypass_pg::scram::ScramKeys;
 use daypass_pg::startup::{self, Startup, Version};
 use zeroize::Zeroizing;
 
+/// Takes any bytes, and panics at a fault.
+pub type Target = fn(&[u8]);
+
 /// Name and function of every target. Seeds stand in `fuzz/corpus/<name>/`.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("frames", frames),
     ("startup", startup),
     ("front", front),
