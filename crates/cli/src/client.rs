@@ -110,6 +110,34 @@ impl Client {
         response.bytes().await.map(|bytes| Some(bytes.to_vec())).map_err(|error| self.trouble(&error))
     }
 
+    /// Follows server-sent events; `seen` gets the data of each, until it fails or the server ends the stream.
+    pub(crate) async fn events(
+        &self,
+        path: &str,
+        mut seen: impl FnMut(&str, &str) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let response = self.send(self.request(Method::GET, path).timeout(STREAM_WITHIN)).await?;
+        let mut response = self.checked(response).await?;
+        let mut pending = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.trouble(&error))? {
+            pending.extend_from_slice(&chunk);
+            if pending.len() > ANSWER_LEN_MAX {
+                return Err(self.bad_answer("an event is too long"));
+            }
+            while let Some(end) = pending.windows(2).position(|pair| pair == b"\n\n") {
+                let event: Vec<u8> = pending.drain(..end + 2).collect();
+                let event = String::from_utf8_lossy(&event);
+                let field =
+                    |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+                let data = field("data: ");
+                if !data.is_empty() {
+                    seen(field("event: "), data)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
         match &self.token {
@@ -155,6 +183,8 @@ impl Client {
 
 /// How long an ordinary answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long a stream of events may last: a working day.
+const STREAM_WITHIN: Duration = Duration::from_secs(12 * 3600);
 /// How long a download may take.
 const DOWNLOAD_WITHIN: Duration = Duration::from_secs(600);
 

@@ -1,6 +1,5 @@
 //! Reading the log: tail, show, search. The control plane records that we did.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use daypass_api::log::{Record, RecordPage, RecordQuery};
@@ -17,14 +16,6 @@ use crate::when;
 const POLL_S: u64 = 25;
 /// Records of one page.
 const PAGE_LEN: u64 = 500;
-
-/// What to follow.
-#[derive(Debug)]
-pub(crate) struct Follow<'a> {
-    pub(crate) query: RecordQuery,
-    /// Logs whose records are not shown.
-    pub(crate) skip_logs: BTreeSet<&'a str>,
-}
 
 pub(crate) async fn tail(c: &Context, args: Option<TailArgs>) -> Result<(), Trouble> {
     let client = c.client()?;
@@ -43,18 +34,18 @@ pub(crate) async fn tail(c: &Context, args: Option<TailArgs>) -> Result<(), Trou
     }
     let since = page.items.last().map_or(began, |record| record.at.saturating_add(1));
     let query = RecordQuery { since: Some(since), newest: None, limit: None, ..query };
-    follow(c, &client, Follow { query, skip_logs: BTreeSet::new() }).await
+    follow(c, &client, query).await
 }
 
 /// Prints records as they come, until Ctrl-C.
-pub(crate) async fn follow(c: &Context, client: &Client, follow: Follow<'_>) -> Result<(), Trouble> {
-    let mut query = RecordQuery { wait_s: Some(POLL_S), limit: Some(PAGE_LEN), ..follow.query };
+async fn follow(c: &Context, client: &Client, query: RecordQuery) -> Result<(), Trouble> {
+    let mut query = RecordQuery { wait_s: Some(POLL_S), limit: Some(PAGE_LEN), ..query };
     loop {
         let page: RecordPage = tokio::select! {
             page = client.query("/v1/log/records", &query, Duration::from_secs(POLL_S)) => page?,
             _ = tokio::signal::ctrl_c() => return Ok(()),
         };
-        for record in page.items.iter().filter(|record| !follow.skip_logs.contains(record.log.as_str())) {
+        for record in &page.items {
             show_line(c, record)?;
         }
         if page.next.is_some() {

@@ -1,14 +1,10 @@
 //! What happens now: sessions, kill, hold.
 
-use std::collections::BTreeSet;
-
 use daypass_api::List;
-use daypass_api::log::RecordQuery;
 use daypass_api::requests::{ApproveRequest, Because};
-use daypass_api::sessions::{Hold, Session};
+use daypass_api::sessions::{Hold, LiveAction, Session};
 
 use super::Context;
-use super::log::{self, Follow};
 use super::requests::{post_done, with_factor};
 use crate::args::access::{HoldRefuseArgs, HoldReleaseArgs, KillArgs, SessionsArgs};
 use crate::client::{Client, segment};
@@ -49,9 +45,41 @@ async fn live(c: &Context, client: &Client) -> Result<(), Trouble> {
     for session in open.items.iter().filter(|session| session.status != "closed") {
         c.out.note(format!("{} is in {} ({})", session.person, session.resource, session.id))?;
     }
-    let query = RecordQuery { since: Some(when::now()), ..RecordQuery::default() };
-    let quiet: BTreeSet<&str> = BTreeSet::from(["control"]);
-    log::follow(c, client, Follow { query, skip_logs: quiet }).await
+    let show = |event: &str, data: &str| {
+        if event != "action" {
+            return c.out.note(format!("{data} actions were too fast to show; the log has them"));
+        }
+        match serde_json::from_str::<LiveAction>(data) {
+            Ok(action) if c.out.is_json() => c.out.json_line(&action),
+            Ok(action) => c.out.line(live_words(c, &action)),
+            Err(error) => c.out.note(format!("an event could not be read: {error}")),
+        }
+    };
+    tokio::select! {
+        ended = client.events("/v1/sessions/live", show) => ended,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+fn live_words(c: &Context, action: &LiveAction) -> String {
+    let outcome = [
+        action.tag.clone(),
+        action.code.as_ref().map(|code| format!("error {code}")),
+        action.rows.map(|rows| format!("{rows} rows")),
+        action.took_us.map(when::duration_us),
+    ];
+    let outcome: Vec<String> = outcome.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    let what = if action.kind == "outcome" { outcome.join(", ") } else { short(&action.text, 160) };
+    let risks =
+        if action.risks.is_empty() { String::new() } else { format!(" [{}]", action.risks.join(", ")) };
+    format!(
+        "{}  {} {} #{} {:<8}{risks} {what}",
+        c.out.clock(action.at),
+        action.person,
+        action.resource,
+        action.action,
+        action.kind
+    )
 }
 
 pub(crate) async fn kill(c: &Context, args: KillArgs) -> Result<(), Trouble> {
