@@ -44,7 +44,6 @@ impl Outcome {
 
 /// Why a command came to nothing.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum SubmitError {
     /// A decision. Nothing was recorded.
     Denied(Denied),

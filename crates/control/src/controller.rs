@@ -83,7 +83,6 @@ impl Controller {
     /// # Errors
     /// When the log or its key cannot be used, or what is on disk does not fold to the signed root.
     pub fn open(options: Options, vault: Vault, clock: Clock) -> Result<(Self, Start), OpenError> {
-        let dir = options.dir.clone();
         let (journal, signer, state, start) = open::open(&options, &vault, &clock)?;
         let (grown, _) = watch::channel(state.size());
         let inner = Arc::new(Inner {
@@ -91,7 +90,7 @@ impl Controller {
             vault,
             clock,
             signer,
-            dir,
+            dir: options.dir,
             snapshot_size: AtomicU64::new(start.snapshot_size.unwrap_or(0)),
             state: ArcSwap::from_pointee(state),
             grown,

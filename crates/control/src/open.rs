@@ -106,6 +106,8 @@ pub(crate) fn open(
     let signer = || Signer::new(&options.origin, seed).map_err(|_| no_key());
     let signs_snapshots = signer()?;
     let mut journal_options = daypass_journal::Options::small(&options.dir, signer()?);
+    // Room for a burst while the next segment is being made ready.
+    journal_options.segment_len = 8 << 20;
     journal_options.linger = std::time::Duration::ZERO;
     let ticks = Clock::clone(clock);
     let (journal, opened) = Journal::open(journal_options, move || ticks().0).map_err(OpenError::Log)?;

@@ -155,12 +155,7 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
         let axum::Json(value) =
             axum::Json::from_request(request, app).await.map_err(|rejection: JsonRejection| {
                 // SECURITY: the parser's message names fields and positions; it does not repeat values of known fields.
-                Problem::bad_request(match &rejection {
-                    JsonRejection::JsonDataError(_) | JsonRejection::JsonSyntaxError(_) => {
-                        deepest(&rejection)
-                    }
-                    _ => rejection.body_text(),
-                })
+                Problem::bad_request(deepest(&rejection))
             })?;
         Ok(Self(value))
     }

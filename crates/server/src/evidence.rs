@@ -70,6 +70,9 @@ impl Source for Folder {
     }
 }
 
+/// Indices of records, and their opened fields.
+type Scanned = (Vec<u64>, Vec<(u64, OpenedField)>);
+
 /// Everything needed to build, without the app.
 struct Builder {
     vault: Vault,
@@ -154,11 +157,7 @@ impl Builder {
     }
 
     /// Indices of the records wanted, and their personal fields.
-    fn scan(
-        &self,
-        journal: &Journal,
-        mut wanted: impl FnMut(&Value) -> bool,
-    ) -> io::Result<(Vec<u64>, Vec<(u64, OpenedField)>)> {
+    fn scan(&self, journal: &Journal, mut wanted: impl FnMut(&Value) -> bool) -> io::Result<Scanned> {
         let (mut indices, mut opened) = (Vec::new(), Vec::new());
         let mut next = 0;
         loop {

@@ -134,7 +134,11 @@ impl From<SubmitError> for Problem {
         match error {
             SubmitError::Denied(denied) => denied.into(),
             SubmitError::Busy => Self::busy(),
-            other => Self::failed(&other),
+            error @ (SubmitError::Closed
+            | SubmitError::Log(_)
+            | SubmitError::Vault(_)
+            | SubmitError::Form
+            | SubmitError::Broken(_)) => Self::failed(&error),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The real server on a free port, and people who use it over HTTP as the command line does.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
 mod house {
     pub(crate) mod people;
     pub(crate) mod server;

@@ -101,10 +101,9 @@ async fn open(
     let ask = Ask::OpenLogin { person, token_sha256: hex::encode(token.sha256), factor_step: Some(step) };
     // A used code, a suspended person or one outside of the tenure: the same answer as for a wrong proof.
     let outcome = app.system(ask).await.map_err(|_| ("refused", Problem::login_refused()))?;
-    let opened = outcome.facts().find_map(|fact| match fact {
-        Fact::LoginOpened(opened) => Some(opened),
-        _ => None,
-    });
+    let opened = outcome
+        .facts()
+        .find_map(|fact| if let Fact::LoginOpened(opened) = fact { Some(opened) } else { None });
     let opened = opened.ok_or_else(|| ("refused", Problem::login_refused()))?;
     Ok(LoginResponse {
         token: token.text,
