@@ -416,6 +416,7 @@ impl Simulation {
         self.seen.shown += 1;
         let index = self.disk.intent_of(number);
         let durable = index.is_some_and(|index| index < self.disk.durable);
+        if !durable { for (i, l) in self.disk.leaves.iter().enumerate().skip(100) { println!("{i} {}", String::from_utf8_lossy(l)); } println!("{:?}", self.disk.intents); }
         assert!(durable, "i09: the result of action text {number} was shown, its record is {index:?}");
     }
 

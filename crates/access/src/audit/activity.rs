@@ -25,6 +25,8 @@ pub(super) struct Session {
     hindsight: Arc<Entitlement>,
     /// Actions with an intent and no outcome yet.
     running: BTreeSet<u64>,
+    /// Actions that were held: they have an intent once they are released, an outcome in any case.
+    held: BTreeSet<u64>,
     opened: Micros,
 }
 
@@ -111,6 +113,7 @@ impl Audit {
             credential,
             known: Arc::new(known),
             running: BTreeSet::new(),
+            held: BTreeSet::new(),
             opened: at,
             person,
             resource,
@@ -236,13 +239,17 @@ impl Audit {
         // A hold that the control log never took is one that nobody could release: the action cannot have gone on.
         let fits = known.is_none_or(|life| life.session == held.session && life.action == held.action);
         self.must("I14", fits, log, index, || format!("hold `{}` is another action's", held.hold));
-        let open = self.sessions.get(held.session.as_ref()).is_some_and(|session| session.opened <= at);
+        let session = self.sessions.get_mut(held.session.as_ref()).filter(|session| session.opened <= at);
+        let open = session.is_some_and(|session| session.held.insert(held.action));
         self.must("I10", open, log, index, || format!("session `{}` is not open", held.session));
     }
 
     fn outcome(&mut self, log: &str, index: u64, outcome: &Outcome<'_>) {
         let session = self.sessions.get_mut(outcome.session.as_ref());
-        let known = session.is_some_and(|session| session.running.remove(&outcome.action));
+        let known = session.is_some_and(|session| match outcome.result.as_ref() {
+            "not-released" => session.held.remove(&outcome.action),
+            _ => session.running.remove(&outcome.action),
+        });
         self.must("I9", known, log, index, || {
             format!("action {} of session `{}` has an outcome and no intent", outcome.action, outcome.session)
         });
