@@ -63,6 +63,14 @@ pub(crate) struct Pump {
     /// Since when the client is gone.
     gone: Option<Instant>,
     waker: Option<Waker>,
+    unflushed: Unflushed,
+}
+
+/// Where TLS holds bytes that the socket did not take yet.
+#[derive(Default)]
+struct Unflushed {
+    client: bool,
+    target: bool,
 }
 
 impl Pump {
@@ -95,6 +103,7 @@ impl Pump {
             active,
             gone: None,
             waker: None,
+            unflushed: Unflushed::default(),
         }
     }
 
@@ -184,20 +193,16 @@ impl Pump {
     /// Writes to both sides; whether anything went, so that there is room again.
     fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, EndReason> {
         let outlet = self.session.outlet();
-        let to_target = match write_from(&mut self.target, outlet.to_target(), cx) {
-            Ok(len) => len,
-            Err(_) => return Err(self.target_is_gone()),
-        };
+        let wrote = write_from(&mut self.target, outlet.to_target(), &mut self.unflushed.target, cx);
+        let Ok(to_target) = wrote else { return Err(self.target_is_gone()) };
         outlet.wrote_target(to_target);
         if self.gone.is_some() {
             return Ok(to_target > 0);
         }
-        let to_person = match write_from(&mut self.client, outlet.to_person(), cx) {
-            Ok(len) => len,
-            Err(_) => {
-                self.client_is_gone();
-                return Ok(true);
-            }
+        let wrote = write_from(&mut self.client, outlet.to_person(), &mut self.unflushed.client, cx);
+        let Ok(to_person) = wrote else {
+            self.client_is_gone();
+            return Ok(true);
         };
         outlet.wrote_person(to_person);
         if to_person > 0 {
@@ -390,10 +395,11 @@ fn read_into(
     pin!(stream.read_buf(into)).poll(cx)
 }
 
-/// Writes as much as goes now; gives how much.
+/// Writes as much as goes now; gives how much. What TLS took and could not send yet stays `unflushed`.
 fn write_from(
     stream: &mut (impl AsyncWrite + Unpin),
     from: &[u8],
+    unflushed: &mut bool,
     cx: &mut Context<'_>,
 ) -> io::Result<usize> {
     let mut len = 0;
@@ -405,10 +411,12 @@ fn write_from(
             Poll::Pending => break,
         }
     }
-    if len > 0
-        && let Poll::Ready(Err(error)) = Pin::new(stream).poll_flush(cx)
-    {
-        return Err(error);
+    if len > 0 || *unflushed {
+        *unflushed = match Pin::new(stream).poll_flush(cx) {
+            Poll::Ready(Ok(())) => false,
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Pending => true,
+        };
     }
     Ok(len)
 }

@@ -197,7 +197,7 @@ impl Targets {
             stream.write_all(&out).await?;
             stream.flush().await?;
             // The server closes once the signal is sent; how it closes says nothing.
-            stream.read(&mut [0; 1]).await.ok();
+            stream.read_u8().await.ok();
             Ok(())
         };
         tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await.unwrap_or(Err(UpstreamError::Deadline))

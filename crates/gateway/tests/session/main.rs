@@ -2,8 +2,15 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests have a clock and poll with deadlines")]
 
+#[cfg(test)]
 mod basic;
+#[cfg(test)]
 mod ending;
+#[cfg(test)]
 mod house;
+#[cfg(test)]
 mod protocol;
+#[cfg(test)]
+mod upstream;
+#[cfg(test)]
 mod wire;

@@ -139,6 +139,30 @@ impl Wire {
         tags
     }
 
+    /// Reads and forgets up to a message of that type, however long they are; gives how many bytes.
+    pub(crate) fn forget_until(&mut self, tag: u8) -> u64 {
+        let (mut read_len, mut left_len) = (0_u64, 0_usize);
+        let mut chunk = vec![0; 65536];
+        loop {
+            let skipped = left_len.min(self.input.len());
+            drop(self.input.split_to(skipped));
+            left_len -= skipped;
+            if left_len == 0
+                && let Some(header) = daypass_pg::frame::header(Side::Back, &self.input).unwrap()
+            {
+                if header.tag == tag {
+                    return read_len;
+                }
+                left_len = header.frame_len;
+                continue;
+            }
+            let len = self.stream.read(&mut chunk).unwrap();
+            assert!(len > 0, "closed");
+            read_len += len as u64;
+            self.input.extend_from_slice(&chunk[..len]);
+        }
+    }
+
     pub(crate) fn query(&mut self, text: &str) -> String {
         self.send(|o| write::query(o, text.as_bytes()));
         self.until('Z')
