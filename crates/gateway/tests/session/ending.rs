@@ -34,7 +34,7 @@ async fn sleeping(house: House, pass: String) -> (House, Wire) {
 /// Reads to the end and checks that it came in time, with a reason, and that nothing is left behind at the target.
 async fn ends(house: House, mut wire: Wire, began: Instant, reason: &'static str) -> House {
     both(move || {
-        assert_eq!(wire.to_the_end(), "E");
+        assert_eq!(wire.read_to_the_end(), "E");
         let took = began.elapsed();
         assert!(took < Duration::from_millis(1500), "{took:?} on a busy machine");
         let (code, message) = wire.errors().pop().unwrap();
@@ -142,7 +142,7 @@ async fn i04_a_stuck_client_and_a_stuck_target_are_cut_in_time() {
     let began = Instant::now();
     house.by_alice(Ask::Revoke { grant }).await;
     let mut wire = wire;
-    let tags = both(move || wire.to_the_end()).await;
+    let tags = both(move || wire.read_to_the_end()).await;
     let took = began.elapsed();
     signal("-CONT");
     assert_eq!(tags, "E");
@@ -223,13 +223,13 @@ async fn limits_of_sessions_and_of_idleness() {
         let first = Wire::login(&house, &pass, Version::V3_0);
         let mut second = Wire::connect(&house, false);
         second.start(&pass, Version::V3_0);
-        second.to_the_end();
+        second.read_to_the_end();
         (second, house, first)
     })
     .await;
     assert_eq!(second.errors()[0].0, "53300");
     let first = both(move || {
-        first.to_the_end();
+        first.read_to_the_end();
         first
     })
     .await;
@@ -273,12 +273,12 @@ async fn i09_without_a_log_nothing_goes_on() {
     let pass = house.pass("all").await;
     both(move || {
         wire.send(|o| write::query(o, b"INSERT INTO t VALUES (1)"));
-        assert_eq!(wire.to_the_end(), "E");
+        assert_eq!(wire.read_to_the_end(), "E");
         assert_eq!(wire.errors()[0].0, "58030");
         assert_eq!(house.direct("SELECT count(*) FROM t"), "0");
         let mut next = Wire::connect(&house, false);
         next.start(&pass, Version::V3_0);
-        assert_eq!(next.to_the_end(), "E");
+        assert_eq!(next.read_to_the_end(), "E");
         assert_eq!(next.errors()[0].0, "58030");
     })
     .await;

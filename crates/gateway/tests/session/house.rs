@@ -352,7 +352,7 @@ fn line_of(activity: &Activity<'_>) -> String {
         Activity::SessionClosed(s) => format!("session-closed {} {}", s.because, s.actions),
         Activity::TargetReached(t) => format!("target-reached {}", t.backend > 0 && t.from.contains(':')),
         Activity::Cancel(c) => format!("cancel {}", c.forwarded),
-        other => other.kind().to_owned(),
+        Activity::Recovered(_) | Activity::LowSpace(_) => activity.kind().to_owned(),
     }
 }
 

@@ -13,4 +13,5 @@ mod protocol;
 #[cfg(test)]
 mod upstream;
 #[cfg(test)]
+#[expect(dead_code, reason = "shared with the tests of memory, which use the rest")]
 mod wire;

@@ -58,7 +58,7 @@ async fn pipelines_errors_portals_and_prepared_statements() {
             "CCTDDCCZ"
         );
         wire.send(write::terminate);
-        assert_eq!(wire.to_the_end(), "");
+        assert_eq!(wire.read_to_the_end(), "");
         house
     })
     .await;

@@ -26,12 +26,9 @@ pub(crate) struct Message {
 impl Message {
     /// The SQLSTATE and message of an error or notice.
     pub(crate) fn told(&self) -> (String, String) {
-        match Back::parse(u8::try_from(self.tag).unwrap(), &self.body).unwrap() {
-            Back::ErrorResponse(told) | Back::NoticeResponse(told) => {
-                (told.code.as_str().to_owned(), String::from_utf8_lossy(told.message).into_owned())
-            }
-            other => panic!("{other:?}"),
-        }
+        let back = Back::parse(u8::try_from(self.tag).unwrap(), &self.body).unwrap();
+        let (Back::ErrorResponse(told) | Back::NoticeResponse(told)) = back else { panic!("{back:?}") };
+        (told.code.as_str().to_owned(), String::from_utf8_lossy(told.message).into_owned())
     }
 }
 
@@ -131,7 +128,7 @@ impl Wire {
     }
 
     /// Reads to the end of the connection; gives the type bytes.
-    pub(crate) fn to_the_end(&mut self) -> String {
+    pub(crate) fn read_to_the_end(&mut self) -> String {
         let mut tags = String::new();
         while let Some(message) = self.next() {
             tags.push(message.tag);

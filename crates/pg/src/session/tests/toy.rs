@@ -1,5 +1,12 @@
 //! A toy target, grammar, log and clock around one session.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    clippy::too_many_lines,
+    clippy::only_used_in_recursion,
+    reason = "a toy looks at what it plays with only"
+)]
+
 use super::*;
 
 /// First words are classes: `read`, `write`, `risky`, `fail`, `copyin`, `prepare NAME …`, `execute NAME`.

@@ -1,15 +1,4 @@
-//! Memory of a session is bounded, whatever either side does. A process of its own, because it looks at its own memory.
-
-#![expect(clippy::disallowed_methods, reason = "tests have a clock and poll with deadlines")]
-
-#[cfg(test)]
-#[path = "session/house.rs"]
-#[expect(dead_code, reason = "shared with other tests, which use the rest")]
-mod house;
-#[cfg(test)]
-#[path = "session/wire.rs"]
-#[expect(dead_code, reason = "shared with other tests, which use the rest")]
-mod wire;
+//! A gigabyte either way, and clients that never read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,8 +6,8 @@ use bytes::BufMut;
 use daypass_pg::startup::Version;
 use daypass_pg::write;
 
-use house::{House, until};
-use wire::Wire;
+use crate::house::{House, until};
+use crate::wire::Wire;
 
 /// What this process holds, in KiB.
 fn resident() -> u64 {
