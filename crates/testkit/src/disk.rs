@@ -95,8 +95,6 @@ pub struct Records<'a> {
     pub person: &'a str,
     /// On what.
     pub resource: &'a str,
-    /// Size of the control log that decisions are made at.
-    pub control: u64,
     /// The hold that the last held action got.
     pub hold: &'a mut Option<HoldId>,
 }
@@ -176,7 +174,7 @@ impl Recorder for Records<'_> {
             resource: self.resource.into(),
             grant: holding.hold.grant().as_str().into(),
             origin: "127.0.0.1:1".into(),
-            control: self.control,
+            control: holding.control_size,
             verb: verb(holding.statement).into(),
             classes: holding.action.classes,
             risks: holding.hold.risks,

@@ -8,6 +8,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     reason = "test code: a failed expectation ends the run and prints the seed"

@@ -6,6 +6,7 @@ use daypass_access::id::{GrantId, HoldId, PersonId, ResourceId, SessionId};
 use daypass_access::pipeline::{Entitlement, Gating};
 use daypass_access::state::State;
 use daypass_access::time::Micros;
+use daypass_pg::classify::Dialect;
 use daypass_pg::session::{Session, Stop, Turn};
 
 use crate::control::RESOURCE;
@@ -76,7 +77,7 @@ impl Seat {
         disk.append(now, |at, seq, out| record.encode(at, seq, UNSEALED, out));
         disk.sync();
         Some(Self {
-            session: Session::new(ResourceId::new(RESOURCE), Gating::ActOrDisclose),
+            session: Session::new(ResourceId::new(RESOURCE), Gating::ActOrDisclose, Dialect::default()),
             id,
             person,
             grant,
@@ -111,7 +112,6 @@ impl Seat {
             session: self.id.as_str(),
             person: self.person,
             resource: RESOURCE,
-            control: self.entitlement.control_size,
             hold: &mut self.last_hold,
         };
         let mut turn = Turn {

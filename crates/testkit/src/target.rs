@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use daypass_access::action::{Action, Class, ClassSet, Risk, RiskSet};
+use daypass_pg::classify::Dialect;
 use daypass_pg::frame::{Side, first};
 use daypass_pg::message::{Front, Named};
 use daypass_pg::session::{Grammar, Statement};
@@ -30,7 +31,7 @@ pub fn class_of(text: &[u8]) -> Class {
 pub struct Texts;
 
 impl Grammar for Texts {
-    fn statement(&mut self, text: &[u8]) -> Arc<Statement> {
+    fn statement(&mut self, text: &[u8], _dialect: Dialect) -> Arc<Statement> {
         let class = class_of(text);
         let risky = text.starts_with(b"risky");
         let risks = if risky { RiskSet::EMPTY.with(Risk::UpdateWithoutWhere) } else { RiskSet::EMPTY };

@@ -25,6 +25,8 @@ pub(super) struct Session {
     hindsight: Arc<Entitlement>,
     /// Actions with an intent and no outcome yet.
     running: BTreeSet<u64>,
+    /// The last action that had an intent; numbers only grow.
+    last_intent: u64,
     /// Actions that were held: they have an intent once they are released, an outcome in any case.
     held: BTreeSet<u64>,
     opened: Micros,
@@ -113,6 +115,7 @@ impl Audit {
             credential,
             known: Arc::new(known),
             running: BTreeSet::new(),
+            last_intent: 0,
             held: BTreeSet::new(),
             opened: at,
             person,
@@ -200,7 +203,9 @@ impl Audit {
             }
         });
         if let Some(session) = self.sessions.get_mut(intent.session.as_ref()) {
-            let fresh = session.running.insert(intent.action);
+            session.last_intent = session.last_intent.max(intent.action);
+            // A released action may have been bound, and so recorded, before it was held.
+            let fresh = session.running.insert(intent.action) || intent.hold.is_some();
             self.must("I10", fresh, log, index, || format!("action {} is there twice", intent.action));
         }
     }
@@ -235,10 +240,10 @@ impl Audit {
     }
 
     fn held(&mut self, log: &str, index: u64, at: Micros, held: &Held<'_>) {
+        // The control log may have refused the hold, its grant having ended: then it is never released.
         let known = self.history.holds.get(held.hold.as_ref());
-        // A hold that the control log never took is one that nobody could release: the action cannot have gone on.
         let fits = known.is_none_or(|life| life.session == held.session && life.action == held.action);
-        self.must("I14", fits, log, index, || format!("hold `{}` is another action's", held.hold));
+        self.must("I14", fits, log, index, || format!("hold `{}` is of another action", held.hold));
         let session = self.sessions.get_mut(held.session.as_ref()).filter(|session| session.opened <= at);
         let open = session.is_some_and(|session| session.held.insert(held.action));
         self.must("I10", open, log, index, || format!("session `{}` is not open", held.session));
@@ -248,7 +253,8 @@ impl Audit {
         let session = self.sessions.get_mut(outcome.session.as_ref());
         let known = session.is_some_and(|session| match outcome.result.as_ref() {
             "not-released" => session.held.remove(&outcome.action),
-            _ => session.running.remove(&outcome.action),
+            // A portal may be run again after its end: more outcomes of one action.
+            _ => session.running.remove(&outcome.action) || outcome.action <= session.last_intent,
         });
         self.must("I9", known, log, index, || {
             format!("action {} of session `{}` has an outcome and no intent", outcome.action, outcome.session)

@@ -203,7 +203,8 @@ impl Session {
             self.portals.skip(&expect.name, expect.seq);
         }
         // A Bind that was skipped ends its action; the Execute behind it would say so a second time.
-        if expect.number != std::mem::replace(&mut self.skipped_number, expect.number)
+        if expect.number != 0
+            && expect.number != std::mem::replace(&mut self.skipped_number, expect.number)
             && let Some(outcome) = expect.outcome(Ending::Skipped, turn.now, false)
         {
             turn.recorder.outcome(&outcome)?;
