@@ -8,7 +8,7 @@ use daypass_access::time::Micros;
 use daypass_ledger::note::Signer;
 use daypass_ledger::receipt::Covered;
 use daypass_ledger::tree::{Tree, leaf_hash};
-use daypass_pg::session::{Ending, Holding, Intent, Outcome, Recorder, Refusal, Statement, Unrecorded};
+use daypass_pg::session::{Ending, Form, Holding, Intent, Outcome, Recorder, Refusal, Statement, Unrecorded};
 
 /// The log of the node.
 #[derive(Debug)]
@@ -59,10 +59,21 @@ impl Disk {
         self.sync();
     }
 
+    /// Notes the intent under which a text runs. Preparing runs nothing; the first intent that runs it counts, until a
+    /// release makes another one.
+    fn note_intent(&mut self, number: u64, index: u64, form: Form) {
+        if form == Form::Released {
+            self.intents.retain(|(text, _)| *text != number);
+        }
+        if form != Form::Prepare && self.intent_of(number).is_none() {
+            self.intents.push((number, index));
+        }
+    }
+
     /// Position of the intent of the action whose text holds `number`.
     #[must_use]
     pub fn intent_of(&self, number: u64) -> Option<u64> {
-        self.intents.iter().rev().find(|(text, _)| *text == number).map(|(_, index)| *index)
+        self.intents.iter().find(|(text, _)| *text == number).map(|(_, index)| *index)
     }
 
     /// Appends a record.
@@ -114,7 +125,7 @@ impl Recorder for Records<'_> {
         if self.disk.full {
             return Err(Unrecorded);
         }
-        let hold = intent.form.name() == "released";
+        let hold = intent.form == Form::Released;
         let record = activity::Intent {
             session: self.session.into(),
             action: intent.number,
@@ -133,7 +144,7 @@ impl Recorder for Records<'_> {
         };
         let index = self.disk.append(intent.at, |at, seq, out| record.encode(at, seq, UNSEALED, out));
         if let Some(number) = number_in(&intent.statement.text) {
-            self.disk.intents.push((number, index));
+            self.disk.note_intent(number, index, intent.form);
         }
         Ok(index)
     }
