@@ -8,6 +8,7 @@
 //! Sessions are pinned to one of a few single-threaded runtimes; what is not a session (accepting, supervising, cancel
 //! requests, holds) runs on a runtime of its own, so that no client delays another one's way in.
 
+mod estimate;
 pub mod front;
 mod hold;
 mod life;

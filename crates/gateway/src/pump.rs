@@ -133,7 +133,7 @@ impl Pump {
                 return Poll::Ready(self.stopped(stop));
             }
             if let Some(held) = self.session.held_news() {
-                hold::open(&self.node, &self.seat, &mut self.recorder, held);
+                hold::open(&self.node, &self.seat, &self.way.0, &mut self.recorder, held);
             }
             let wrote = match self.write(cx) {
                 Ok(wrote) => wrote,
@@ -266,19 +266,19 @@ impl Pump {
             self.seat.ends_at(self.ends.unwrap_or_default());
             self.timer.as_mut().reset(Instant::now());
         }
-        let held = self.session.held().is_some();
+        let waits_in = self.seat.hold().filter(|_| self.session.held().is_some());
+        let verdict = verdict.filter(|(hold, _)| waits_in.as_ref() == Some(hold));
         let done = match verdict {
-            Some(Verdict::Released) if held => {
-                self.recorder.released = self.seat.hold();
-                let done = self.with_turn(Session::release);
+            Some((hold, Verdict::Released)) => {
+                self.recorder.released = Some(hold);
                 self.seat.waits_in(None);
-                done
+                self.with_turn(Session::release)
             }
-            Some(Verdict::Refused(why)) if held => {
+            Some((_, Verdict::Refused(why))) => {
                 self.seat.waits_in(None);
                 self.with_turn(|session, turn| session.refuse_held(Some(&why), turn))
             }
-            Some(_) | None => Ok(()),
+            None => Ok(()),
         };
         if let Err(stop) = done {
             return Some(self.stopped(stop));

@@ -31,11 +31,20 @@ pub(crate) struct SessionRecorder {
     seat: Arc<Seat>,
     sealer: Sealer,
     params: Vec<u8>,
-    /// The hold that was just opened, and what binds it to its action.
-    pub(crate) hold: Option<(HoldId, String)>,
+    /// The hold that was just opened.
+    pub(crate) hold: Option<Opened>,
     /// The hold that was just released.
     pub(crate) released: Option<HoldId>,
     last: Option<Current>,
+}
+
+/// A hold that was just opened.
+pub(crate) struct Opened {
+    pub(crate) hold: HoldId,
+    /// What binds it to its action.
+    pub(crate) action_commitment: String,
+    /// Position of its record in the log.
+    pub(crate) index: u64,
 }
 
 struct Sealing {
@@ -167,12 +176,12 @@ impl Recorder for SessionRecorder {
     fn holding(&mut self, holding: &Holding<'_>) -> Result<(), Unrecorded> {
         let sealing = self.seal(holding.statement, holding.params)?;
         // What binds the hold to the action is the hash of the sealed fields: it hides what guessing would find.
-        let binding = hex::encode(Sha256::digest(&sealing.json));
+        let action_commitment = hex::encode(Sha256::digest(&sealing.json));
         let mut random = [0; 8];
         rand::rng().fill_bytes(&mut random);
         let hold = HoldId::new(&format!("H-{}", hex::encode(random)));
         let seat = &self.seat;
-        self.append(Lane::Intent, Some(sealing), |seq, out| {
+        let index = self.append(Lane::Intent, Some(sealing), |seq, out| {
             activity::Held {
                 session: seat.session.as_str().into(),
                 action: holding.number,
@@ -189,7 +198,7 @@ impl Recorder for SessionRecorder {
             }
             .encode(holding.at, seq, none(), out);
         })?;
-        self.hold = Some((hold, binding));
+        self.hold = Some(Opened { hold, action_commitment, index });
         self.watched(holding.number, holding.at, holding.statement, LiveKind::Held);
         Ok(())
     }

@@ -33,7 +33,8 @@ pub(crate) struct Told {
     pub(crate) entitlement: Option<Arc<Entitlement>>,
     pub(crate) end: Option<EndReason>,
     pub(crate) cancel: bool,
-    pub(crate) verdict: Option<Verdict>,
+    /// SECURITY: a verdict is on one hold, by name; it must never let a later one through.
+    pub(crate) verdict: Option<(HoldId, Verdict)>,
 }
 
 /// The action a session is at.

@@ -38,7 +38,9 @@ fn tell(seat: &Seat, state: &State, now: Micros) {
     if seat.learns(&entitlement) {
         seat.tell(|told| told.entitlement = Some(Arc::new(entitlement)));
     }
-    if let Some(hold) = seat.hold().and_then(|hold| state.hold(&hold).cloned()) {
+    if let Some(name) = seat.hold()
+        && let Some(hold) = state.hold(&name)
+    {
         let verdict = match hold.state(now) {
             HoldState::Waiting => None,
             HoldState::Released { .. } => Some(Verdict::Released),
@@ -47,8 +49,8 @@ fn tell(seat: &Seat, state: &State, now: Micros) {
                 Some(Verdict::Refused(format!("it no longer waits ({because})")))
             }
         };
-        if verdict.is_some() {
-            seat.tell(|told| told.verdict = verdict);
+        if let Some(verdict) = verdict {
+            seat.tell(|told| told.verdict = Some((name, verdict)));
         }
     }
 }

@@ -152,7 +152,7 @@ async fn i04_a_stuck_client_and_a_stuck_target_are_cut_in_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_statement_waits_is_released_refused_or_cancelled() {
     let house = House::new().await;
-    house.direct("CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2)");
+    house.direct("CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2); ANALYZE t");
     let pass = house.pass("careful").await;
     let (house, mut wire) = both(move || {
         let wire = Wire::login(&house, &pass, Version::V3_0);
@@ -176,6 +176,7 @@ async fn a_held_statement_waits_is_released_refused_or_cancelled() {
                 .cloned()
         };
         until("the hold is open", || waiting(&house).is_some());
+        assert_eq!(waiting(&house).unwrap().opened.rows_estimate, Some(2));
         let hold = waiting(&house).unwrap().opened.hold.clone();
         assert_eq!(house.gateway.sessions()[0].state, SessionState::Held);
         assert_eq!(house.direct("SELECT min(a) FROM t"), if round == 0 { "1" } else { "2" });
