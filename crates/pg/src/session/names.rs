@@ -7,13 +7,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use daypass_access::action::{Action, Class, ClassSet, RiskSet};
+
 use super::facts::Statement;
 
 /// Most statements a session may keep prepared.
 pub(super) const NAMES_MAX: usize = 10_000;
 /// Most bytes of text a session may keep in prepared statements.
 pub(super) const TEXT_LEN_MAX: usize = 8 << 20;
-/// Most meanings one name may have at a time.
+/// Most meanings of one name that are added up. How many there can be is bounded by what may be in flight; clients pipeline
+/// hundreds of messages that give the unnamed statement and portal a meaning each.
 const MEANINGS_MAX: usize = 8;
 /// What stands between the texts of two meanings.
 const OR: &[u8] = b"\n-- or, if the batch before it failed:\n";
@@ -44,10 +47,8 @@ pub(super) struct Names {
 
 impl Names {
     /// Whether one more fits.
-    pub(super) fn has_room(&self, name: &[u8]) -> bool {
-        self.meanings.len() < NAMES_MAX
-            && self.text_len < TEXT_LEN_MAX
-            && self.meanings.get(name).is_none_or(|known| known.len() < MEANINGS_MAX)
+    pub(super) fn has_room(&self) -> bool {
+        self.meanings.len() < NAMES_MAX && self.text_len < TEXT_LEN_MAX
     }
 
     /// Adds a meaning on its way to the target.
@@ -67,10 +68,20 @@ impl Names {
         if known.len() == 1 || newest.confirmed || newest.batch == batch {
             return Some(newest.clone());
         }
+        let intent = known.iter().map(|m| m.intent).max().unwrap_or(newest.intent);
+        if known.len() > MEANINGS_MAX {
+            // SECURITY: what may be any of so many is not understood.
+            let mut statement = Statement::clone(&newest.statement);
+            statement.action = Action {
+                classes: ClassSet::EMPTY.with(Class::Admin),
+                risks: RiskSet::EMPTY,
+                pure_read: false,
+            };
+            return Some(Meaning { statement: Arc::new(statement), intent, ..newest.clone() });
+        }
         let statement = known.iter().rev().skip(1).fold(Arc::clone(&newest.statement), |sum, other| {
             if Arc::ptr_eq(&sum, &other.statement) { sum } else { Arc::new(sum.and(&other.statement, OR)) }
         });
-        let intent = known.iter().map(|m| m.intent).max().unwrap_or(newest.intent);
         Some(Meaning { statement, intent, ..newest.clone() })
     }
 
@@ -133,8 +144,6 @@ fn keep(wanted: bool, meaning: &Meaning, freed: &mut usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use daypass_access::action::{Action, Class, ClassSet, RiskSet};
-
     use super::*;
 
     fn meaning(class: Class, seq: u64, batch: u64) -> Meaning {
@@ -192,5 +201,21 @@ mod tests {
         names.give(b"", meaning(Class::Write, 2, 2));
         names.fail(b"", 2);
         assert!(names.resolve(b"", 3).is_none());
+    }
+
+    #[test]
+    fn one_of_too_many_meanings_is_not_understood_and_the_newest_of_a_batch_is() {
+        let mut names = Names::default();
+        for seq in 0..200 {
+            assert!(names.has_room());
+            names.give(b"", meaning(Class::Read, seq, seq));
+        }
+        let across = names.resolve(b"", 1_000).unwrap();
+        assert!(across.statement.action.classes.contains(Class::Admin));
+        let within = names.resolve(b"", 199).unwrap();
+        assert!(!within.statement.action.classes.contains(Class::Admin));
+        names.confirm(b"", 199);
+        let confirmed = names.resolve(b"", 1_000).unwrap();
+        assert!(!confirmed.statement.action.classes.contains(Class::Admin));
     }
 }

@@ -258,8 +258,9 @@ impl Session {
 
     fn query(&mut self, text: &[u8], turn: &mut Turn<'_>) -> Result<Item, Stop> {
         self.batch += 1;
-        let Some(statement) = self.effective(&turn.grammar.statement(text, self.dialect)) else {
-            return Ok(self.absent(Kind::Query, words::no_such_statement(b"of EXECUTE")));
+        let statement = match self.effective(&turn.grammar.statement(text, self.dialect)) {
+            Ok(statement) => statement,
+            Err(missing) => return Ok(self.absent(Kind::Query, words::no_such_statement(&missing))),
         };
         let action = statement.action;
         let asked = Asked {
@@ -278,7 +279,7 @@ impl Session {
         if parse.statement == NO_NAME {
             return Err(Stop::Client(Violation::Body { tag: b'P' }));
         }
-        if !self.statements.has_room(parse.statement) {
+        if !self.statements.has_room() {
             return Ok(self.absent(Kind::Parse, words::too_much()));
         }
         let statement = turn.grammar.statement(parse.text, self.dialect);
@@ -297,11 +298,12 @@ impl Session {
         if portal == NO_NAME {
             return Err(Stop::Client(Violation::Body { tag: b'B' }));
         }
-        let known = self.statements.resolve(name, self.batch);
-        let Some(statement) = known.and_then(|meaning| self.effective(&meaning.statement)) else {
-            return Ok(self.absent(Kind::Bind, words::no_such_statement(name)));
+        let known = self.statements.resolve(name, self.batch).ok_or_else(|| name.to_vec());
+        let statement = match known.and_then(|meaning| self.effective(&meaning.statement)) {
+            Ok(statement) => statement,
+            Err(missing) => return Ok(self.absent(Kind::Bind, words::no_such_statement(&missing))),
         };
-        if !self.portals.has_room(portal) {
+        if !self.portals.has_room() {
             return Ok(self.absent(Kind::Bind, words::too_much()));
         }
         let action = unrun(statement.action);
@@ -323,7 +325,7 @@ impl Session {
     fn execute(&mut self, portal: &[u8], turn: &mut Turn<'_>) -> Result<Item, Stop> {
         let known = self.portals.resolve(portal, self.batch);
         let Some((meaning, statement)) =
-            known.and_then(|meaning| self.effective(&meaning.statement).map(|s| (meaning, s)))
+            known.and_then(|meaning| self.effective(&meaning.statement).ok().map(|s| (meaning, s)))
         else {
             return Ok(self.absent(Kind::Execute, words::no_such_portal(portal)));
         };
@@ -340,10 +342,10 @@ impl Session {
         self.ask(Asked { kind, form, statement, action, params, of: None, name: b"" }, turn)
     }
 
-    /// A statement with everything that it runs by name; `None` when such a name stands for nothing here.
-    fn effective(&self, statement: &Arc<Statement>) -> Option<Arc<Statement>> {
+    /// A statement with everything that it runs by name; the first name that stands for nothing here otherwise.
+    fn effective(&self, statement: &Arc<Statement>) -> Result<Arc<Statement>, Vec<u8>> {
         if statement.runs.is_empty() {
-            return Some(Arc::clone(statement));
+            return Ok(Arc::clone(statement));
         }
         let mut sum = Statement::clone(statement);
         for name in &statement.runs {
@@ -355,10 +357,10 @@ impl Session {
                 sum = sum.and(&run, b"\n-- runs:\n");
             }
             if !any {
-                return None;
+                return Err(name.clone());
             }
         }
-        Some(Arc::new(sum))
+        Ok(Arc::new(sum))
     }
 
     /// THE decision: every action of a session passes here, and is decided again each time it is run.
@@ -446,7 +448,7 @@ impl Session {
             Kind::Bind => self.portals.give(&expect.name, meaning(statement)),
             Kind::Query | Kind::Execute => {
                 for (name, prepared) in &statement.prepares {
-                    if !self.statements.has_room(name) {
+                    if !self.statements.has_room() {
                         return false;
                     }
                     self.statements.give(name, meaning(prepared));

@@ -135,7 +135,7 @@ fn sql_level_execute_needs_what_its_statement_needs() {
     world.settle();
     world.cover();
     assert_eq!(world.at_target[1], "Q execute a");
-    assert_eq!(world.errors, ["26000 prepared statement \"of EXECUTE\" does not exist"]);
+    assert_eq!(world.errors, ["26000 prepared statement \"b\" does not exist"]);
     assert_eq!(world.log[1], "2 intent query execute a\n-- runs:\nread 1");
 }
 
