@@ -81,7 +81,7 @@ where
             return local.shutdown().await;
         }
     };
-    gateway.write_all(&startup(parameters, &route.user, &route.database)).await?;
+    gateway.write_all(&startup(&parameters, &route.user, &route.database)).await?;
     if !log_in(&mut local, &mut gateway, &route).await? {
         return local.shutdown().await;
     }

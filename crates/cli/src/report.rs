@@ -165,8 +165,7 @@ mod tests {
                 hint: None,
             }),
         ];
-        let all: String =
-            troubles.iter().map(|t| report(t)).map(|r| format!("{r}exit: {}\n\n", r.exit)).collect();
+        let all: String = troubles.iter().map(report).map(|r| format!("{r}exit: {}\n\n", r.exit)).collect();
         insta::assert_snapshot!(all, @r#"
     error: you are not logged in
     hint: run `daypass login https://<control plane>:8440`

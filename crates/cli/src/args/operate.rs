@@ -62,7 +62,7 @@ pub(crate) enum PersonKind {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PersonCommand {
     /// Add a person
-    Add(PersonAddArgs),
+    Add(Box<PersonAddArgs>),
     /// List people
     List,
     /// Make an invitation: a code with which the person chooses password and second factor

@@ -15,7 +15,7 @@ use crate::ask;
 use crate::client::segment;
 use crate::trouble::Trouble;
 
-pub(crate) async fn add(c: &Context, args: PersonAddArgs) -> Result<(), Trouble> {
+pub(crate) async fn add(c: &Context, args: Box<PersonAddArgs>) -> Result<(), Trouble> {
     let client = c.client()?;
     let new = NewPerson {
         id: args.person.clone(),

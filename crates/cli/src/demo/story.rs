@@ -61,10 +61,10 @@ impl Teller<'_> {
 pub(crate) async fn play(c: &Context, world: &mut World) -> Result<(), Trouble> {
     let teller = Teller { c, checks: std::cell::Cell::new(0), missed: std::cell::Cell::new(0) };
     let mut bob = Bob::asks(&teller, world).await?;
-    let before = bob.is_approved(&teller, world).await?;
+    let before = bob.gets_approval(&teller, world).await?;
     bob.works(&teller, world).await?;
     bob.forgets_a_where(&teller, world).await?;
-    bob.is_cut_off(&teller, world, &before).await?;
+    bob.meets_his_end(&teller, world, &before).await?;
     access::carol_extends(&teller, world).await?;
     let case = proof::collect(&teller, world).await?;
     world.stop_server().await?;

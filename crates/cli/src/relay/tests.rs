@@ -28,7 +28,7 @@ async fn offers_of_encryption_are_declined_and_the_user_is_replaced() {
     let (opened, answer) = opening(&bytes).await;
     assert_eq!(answer, b"N");
     let Ok(Opening::Start(parameters)) = opened else { panic!("{opened:?}") };
-    let packet = startup(parameters, "prod-orders", "orders");
+    let packet = startup(&parameters, "prod-orders", "orders");
     assert_eq!(
         packet,
         startup_bytes(&[("user", "prod-orders"), ("application_name", "psql"), ("database", "orders")])
@@ -39,7 +39,7 @@ async fn offers_of_encryption_are_declined_and_the_user_is_replaced() {
 async fn a_named_database_stays() {
     let (opened, _) = opening(&startup_bytes(&[("user", "root"), ("database", "reports")])).await;
     let Ok(Opening::Start(parameters)) = opened else { panic!("{opened:?}") };
-    assert_eq!(startup(parameters, "r", "orders"), startup_bytes(&[("user", "r"), ("database", "reports")]));
+    assert_eq!(startup(&parameters, "r", "orders"), startup_bytes(&[("user", "r"), ("database", "reports")]));
 }
 
 #[tokio::test]

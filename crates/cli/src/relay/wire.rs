@@ -71,7 +71,7 @@ fn parameters(version: u32, body: &[u8]) -> io::Result<Parameters> {
 }
 
 /// The startup packet for the gateway: our user, the tool's other parameters, our database when it names none.
-pub(crate) fn startup(parameters: Parameters, user: &str, database: &str) -> Vec<u8> {
+pub(crate) fn startup(parameters: &Parameters, user: &str, database: &str) -> Vec<u8> {
     let local_user = parameters.pairs.iter().find(|(name, _)| name == b"user").map(|(_, user)| user.clone());
     let mut packet = vec![0; 4];
     packet.extend(parameters.version.to_be_bytes());

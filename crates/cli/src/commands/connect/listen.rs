@@ -158,10 +158,11 @@ impl Drop for Keys {
 fn key(event: &Event) -> Option<Key> {
     let Event::Key(KeyEvent { code, modifiers, kind: KeyEventKind::Press, .. }) = event else { return None };
     let control = modifiers.contains(KeyModifiers::CONTROL);
-    Some(match code {
-        KeyCode::Char('e') => Key::Extend,
-        KeyCode::Char('q') => Key::Quit,
-        KeyCode::Char('c' | 'd') if control => Key::Quit,
+    let KeyCode::Char(character) = code else { return Some(Key::Other) };
+    Some(match character {
+        'e' => Key::Extend,
+        'q' => Key::Quit,
+        'c' | 'd' if control => Key::Quit,
         _ => Key::Other,
     })
 }

@@ -65,7 +65,7 @@ pub(super) async fn psql(
             _ = hangups.recv() => return stop(&mut child).await,
             happened = kept.next(), if !over => match happened {
                 Happened::Over => over = true,
-                happened => say(c, &kept, &happened),
+                Happened::Warn { .. } | Happened::Extended { .. } => say(c, &kept, &happened),
             },
         }
     }

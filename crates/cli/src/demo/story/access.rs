@@ -75,7 +75,7 @@ impl Bob {
         Ok(Self { connect, request, ends_at: 0 })
     }
 
-    pub(crate) async fn is_approved(&mut self, t: &Teller<'_>, world: &World) -> Result<Kept, Trouble> {
+    pub(crate) async fn gets_approval(&mut self, t: &Teller<'_>, world: &World) -> Result<Kept, Trouble> {
         t.chapter(
             2,
             "Alice, his sponsor and a lead, sees who, what, why, how long, and what it could break",
@@ -176,7 +176,7 @@ impl Bob {
         t.check(true, "another one she lets through, and it runs", String::new)
     }
 
-    pub(crate) async fn is_cut_off(
+    pub(crate) async fn meets_his_end(
         mut self,
         t: &Teller<'_>,
         world: &World,
