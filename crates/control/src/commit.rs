@@ -159,25 +159,13 @@ fn one(
         entries.push(entry(inner, record)?);
         after.apply(after.size(), record).map_err(SubmitError::Broken)?;
     }
-    let mut lane = lane(&command.ask);
-    for (at, entry) in entries.into_iter().enumerate() {
-        match inner.journal().append(lane, entry) {
-            Ok(pending) => *last = Some(pending),
-            Err(error) => {
-                // What is in the log is in the state, also when a command was cut in half.
-                for record in records.iter().take(at) {
-                    next.apply(next.size(), record).map_err(SubmitError::Broken)?;
-                }
-                return Err(match error {
-                    AppendError::Closed => SubmitError::Closed,
-                    AppendError::NoSpace | AppendError::Busy | AppendError::TooLong { .. } => {
-                        SubmitError::Log(error)
-                    }
-                });
-            }
-        }
-        // A command that has begun is finished, from the last reserve if need be.
-        lane = Lane::BreakGlass;
+    if !entries.is_empty() {
+        // One batch: a crash leaves the whole command or nothing of it.
+        let appended = inner.journal().append_all(lane(&command.ask), &entries);
+        *last = Some(appended.map_err(|error| match error {
+            AppendError::Closed => SubmitError::Closed,
+            AppendError::NoSpace | AppendError::Busy | AppendError::TooLong { .. } => SubmitError::Log(error),
+        })?);
     }
     *next = after;
     Ok(records)

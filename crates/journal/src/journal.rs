@@ -290,7 +290,16 @@ impl Journal {
     /// [`AppendError`] when the record is refused; nothing of it is in the log then.
     #[expect(clippy::needless_pass_by_value, reason = "a record goes into the log once")]
     pub fn append(&self, lane: Lane, entry: Entry) -> Result<Pending, AppendError> {
-        let index = self.shared.queue.push(lane, &entry)?;
+        self.append_all(lane, std::slice::from_ref(&entry))
+    }
+
+    /// Takes records that belong together: they go to disk in one batch, so that a crash leaves all of them or none. The
+    /// [`Pending`] is that of the last.
+    ///
+    /// # Errors
+    /// [`AppendError`] when they are refused; nothing of them is in the log then.
+    pub fn append_all(&self, lane: Lane, entries: &[Entry]) -> Result<Pending, AppendError> {
+        let index = self.shared.queue.push(lane, entries)?;
         Ok(Pending { wait: Wait { shared: Arc::clone(&self.shared), index, registered: None } })
     }
 

@@ -96,6 +96,8 @@ pub(crate) struct Mark {
     pub(crate) sidecar: [u8; 32],
     /// Offset in `bytes` at which its frame ends.
     pub(crate) end: usize,
+    /// It goes to disk in the batch of the record before it, or neither does.
+    pub(crate) joined: bool,
 }
 
 impl Gathered {
@@ -106,10 +108,14 @@ impl Gathered {
         self.charge = 0;
     }
 
-    /// How many of the first records fit a batch of `room` bytes.
+    /// How many of the first records fit a batch of `room` bytes; what was appended together stays together.
     pub(crate) fn fitting(&self, room: u64) -> usize {
         let room = usize::try_from(room).unwrap_or(usize::MAX);
-        self.marks.partition_point(|mark| format::padded(mark.end) <= room)
+        let mut count = self.marks.partition_point(|mark| format::padded(mark.end) <= room);
+        while self.marks.get(count).is_some_and(|mark| mark.joined) {
+            count -= 1;
+        }
+        count
     }
 
     /// Takes the first `count` records out. Rare: only where a segment ends.
@@ -127,6 +133,16 @@ impl Gathered {
         }
         front
     }
+}
+
+/// A record checked and hashed, before the lock.
+struct Prepared<'a> {
+    leaf_len: u16,
+    sidecar_len: u32,
+    frame: Frame<'a>,
+    leaf: Hash,
+    sidecar: [u8; 32],
+    len: usize,
 }
 
 /// The queue between appenders and the commit thread.
@@ -179,34 +195,30 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a record and gives its index, or refuses it whole.
-    pub(crate) fn push(&self, lane: Lane, entry: &Entry) -> Result<u64, AppendError> {
-        let sidecar = entry.sidecar.as_deref().unwrap_or_default();
-        let len = format::frame_len(entry.leaf.len(), sidecar.len());
-        let leaf_len = u16::try_from(entry.leaf.len());
-        let leaf_len = leaf_len.map_err(|_| AppendError::TooLong { len_max: ENTRY_LEN_MAX })?;
-        let sidecar_len_max = SIDECAR_LEN_MAX.min(self.limits.frame_len_max().saturating_sub(ENTRY_LEN_MAX));
-        let too_long = AppendError::TooLong { len_max: sidecar_len_max };
-        let sidecar_len = u32::try_from(sidecar.len()).map_err(|_| too_long)?;
-        if sidecar.len() > SIDECAR_LEN_MAX || len > self.limits.frame_len_max() {
-            return Err(too_long);
+    /// Takes records that go to disk in one batch and gives the index of the last, or refuses them all.
+    pub(crate) fn push(&self, lane: Lane, entries: &[Entry]) -> Result<u64, AppendError> {
+        let mut prepared = Vec::with_capacity(entries.len());
+        let (mut len, mut charge) = (0_usize, 0);
+        for entry in entries {
+            let frame = self.prepare(entry)?;
+            len += frame.len;
+            charge += format::padded(BATCH_HEADER_LEN + frame.len) as u64;
+            prepared.push(frame);
         }
-        let (leaf, sidecar_hash) = (leaf_hash(&entry.leaf), format::sidecar_hash(sidecar));
-        let charge = format::padded(BATCH_HEADER_LEN + len) as u64;
-
+        if len > self.limits.frame_len_max() {
+            return Err(AppendError::TooLong { len_max: self.limits.frame_len_max() });
+        }
         let mut inner = self.lock();
         self.admit(&inner, lane, len, charge)?;
-        format::push_frame(
-            &mut inner.filling.bytes,
-            leaf_len,
-            sidecar_len,
-            Frame { leaf: &entry.leaf, sidecar },
-        );
-        let end = inner.filling.bytes.len();
-        inner.filling.marks.push(Mark { leaf, sidecar: sidecar_hash, end });
+        for (at, frame) in prepared.into_iter().enumerate() {
+            let Prepared { leaf_len, sidecar_len, frame, leaf, sidecar, .. } = frame;
+            format::push_frame(&mut inner.filling.bytes, leaf_len, sidecar_len, frame);
+            let end = inner.filling.bytes.len();
+            inner.filling.marks.push(Mark { leaf, sidecar, end, joined: at > 0 });
+            inner.next += 1;
+        }
         inner.filling.charge += charge;
-        let index = inner.next;
-        inner.next += 1;
+        let index = inner.next.saturating_sub(1);
         let wake = match lane {
             Lane::Intent | Lane::BreakGlass => !mem::replace(&mut inner.urgent, true),
             Lane::Outcome if inner.since.is_none() => {
@@ -221,6 +233,22 @@ impl Queue {
             self.arrived.notify_one();
         }
         Ok(index)
+    }
+
+    fn prepare<'a>(&self, entry: &'a Entry) -> Result<Prepared<'a>, AppendError> {
+        let sidecar = entry.sidecar.as_deref().unwrap_or_default();
+        let len = format::frame_len(entry.leaf.len(), sidecar.len());
+        let leaf_len = u16::try_from(entry.leaf.len());
+        let leaf_len = leaf_len.map_err(|_| AppendError::TooLong { len_max: ENTRY_LEN_MAX })?;
+        let sidecar_len_max = SIDECAR_LEN_MAX.min(self.limits.frame_len_max().saturating_sub(ENTRY_LEN_MAX));
+        let too_long = AppendError::TooLong { len_max: sidecar_len_max };
+        let sidecar_len = u32::try_from(sidecar.len()).map_err(|_| too_long)?;
+        if sidecar.len() > SIDECAR_LEN_MAX || len > self.limits.frame_len_max() {
+            return Err(too_long);
+        }
+        let frame = Frame { leaf: &entry.leaf, sidecar };
+        let (leaf, sidecar) = (leaf_hash(&entry.leaf), format::sidecar_hash(sidecar));
+        Ok(Prepared { leaf_len, sidecar_len, frame, leaf, sidecar, len })
     }
 
     fn admit(&self, inner: &Inner, lane: Lane, len: usize, charge: u64) -> Result<(), AppendError> {

@@ -130,6 +130,37 @@ fn the_length_of_segments_may_change_between_starts() {
     }
 }
 
+#[test]
+fn what_is_appended_together_becomes_durable_together() {
+    const GROUPS: u64 = 4_000;
+    let dir = tempfile::tempdir().unwrap();
+    let options =
+        Options { segment_len: 64 << 10, reserve_len: 4096, break_glass_len: 4096, ..options(dir.path()) };
+    let (journal, _) = Journal::open(options, || 0).unwrap();
+    let appending = journal.clone();
+    let appender = std::thread::spawn(move || {
+        let mut size = 0;
+        while size < 3 * GROUPS {
+            let group = [entry(size), entry(size + 1), entry(size + 2)];
+            match appending.append_all(Lane::Intent, &group) {
+                Ok(pending) => {
+                    assert_eq!(pending.index(), size + 2);
+                    size += 3;
+                }
+                Err(AppendError::NoSpace) => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
+    while journal.covered().size() < 3 * GROUPS {
+        assert_eq!(journal.covered().size() % 3, 0, "a group was cut, at the end of a batch or of a segment");
+        std::thread::yield_now();
+    }
+    appender.join().unwrap();
+    check(&journal, 3 * GROUPS);
+    journal.close();
+}
+
 struct Folder<'a>(&'a Path);
 
 impl Source for Folder<'_> {
