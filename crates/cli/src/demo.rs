@@ -30,7 +30,7 @@ pub(crate) async fn run(c: &Context, args: DemoArgs) -> Result<(), Trouble> {
     let mut world = World::default();
     let played = tokio::select! {
         played = play(c, &folder, &args, &mut world) => played,
-        _ = tokio::signal::ctrl_c() => Err(Trouble::Interrupted),
+        _ = tokio::signal::ctrl_c() => if args.auto { Err(Trouble::Interrupted) } else { Ok(()) },
     };
     let stopped = world.stop().await;
     if !args.keep {
