@@ -140,12 +140,14 @@ impl Expect {
 
     /// The outcome to record, when this message decides over its action's end.
     ///
-    /// Preparing and binding have an outcome only when they fail: otherwise the Execute that follows is the end.
+    /// Preparing and binding have an outcome only when they fail: otherwise the Execute that follows is the end. A description
+    /// belongs to what it describes, unless that was a cursor, which it names.
     pub(super) fn outcome(&self, ending: Ending, now: Micros, shown: bool) -> Option<Outcome<'_>> {
         let names_only = matches!(self.kind, Kind::Parse | Kind::Bind)
             && matches!(ending, Ending::Done | Ending::Unknown)
             && self.copied.is_none();
-        let describes = matches!(self.kind, Kind::DescribeStatement | Kind::DescribePortal);
+        let describes =
+            matches!(self.kind, Kind::DescribeStatement | Kind::DescribePortal) && self.name.is_empty();
         if self.number == 0 || self.intent.is_none() || names_only || describes {
             return None;
         }

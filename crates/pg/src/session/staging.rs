@@ -317,9 +317,25 @@ impl Session {
         } else {
             (&self.portals, words::no_such_portal(name))
         };
-        let Some(meaning) = names.resolve(name, self.batch) else { return Ok(self.absent(kind, words)) };
+        let Some(meaning) = names.resolve(name, self.batch) else {
+            if kind == Kind::DescribePortal && !name.is_empty() {
+                return self.describe_cursor(name, turn);
+            }
+            return Ok(self.absent(kind, words));
+        };
         let action = unrun(meaning.statement.action);
         self.ask(of(meaning, kind, action), turn)
+    }
+
+    /// A portal that no Bind made may be a cursor that SQL declared: libpq's callers ask for its columns by its name. Only the
+    /// target knows, and a description runs nothing.
+    fn describe_cursor(&mut self, name: &[u8], turn: &mut Turn<'_>) -> Result<Item, Stop> {
+        let text = [b"describe portal ", name].concat();
+        let classes = ClassSet::EMPTY.with(Class::Session);
+        let action = Action { classes, risks: RiskSet::EMPTY, pure_read: true };
+        let statement = Arc::new(Statement::plain(text, action, "describe"));
+        let (kind, form, params) = (Kind::DescribePortal, Form::Prepare, Params::None);
+        self.ask(Asked { kind, form, statement, action, params, of: None, name }, turn)
     }
 
     fn execute(&mut self, portal: &[u8], turn: &mut Turn<'_>) -> Result<Item, Stop> {
