@@ -130,8 +130,8 @@ pub struct Session {
     passing: Option<forwarding::Passing>,
     /// The rest of a long message on its way to the person, in bytes.
     through_len: usize,
-    /// Whether that message is COPY data.
-    through_copies: bool,
+    /// The type byte of that message.
+    through_tag: u8,
     /// What was last recorded as skipped.
     skipped_number: u64,
     /// The target skips everything up to the next Sync.
@@ -177,7 +177,7 @@ impl Session {
             portals: Names::default(),
             passing: None,
             through_len: 0,
-            through_copies: false,
+            through_tag: 0,
             skipped_number: 0,
             skipping: false,
             copying_in: false,
@@ -291,6 +291,9 @@ impl Session {
                 let index = turn.recorder.intent(&intent)?;
                 self.counts.actions += 1;
                 if let Some(item) = self.staged.back_mut() {
+                    if let Some(portal) = item.held_portal() {
+                        self.portals.recorded(portal, item.seq, index);
+                    }
                     item.may_go_on(allow.recorded(index), index);
                 }
             }

@@ -165,6 +165,16 @@ pub fn bind(out: &mut BytesMut, portal: &[u8], statement: &[u8], params: &[Optio
     });
 }
 
+/// Bind that fails whatever `statement` stands for: two formats for no parameter, which the target refuses before it makes
+/// the portal.
+pub fn bind_nothing(out: &mut BytesMut, statement: &[u8]) {
+    frame(out, b'B', |b| {
+        cstr(b, b"");
+        cstr(b, statement);
+        b.put_slice(&[0, 2, 0, 0, 0, 0, 0, 0, 0, 0]);
+    });
+}
+
 /// Execute; `rows_max` 0 is all.
 pub fn execute(out: &mut BytesMut, portal: &[u8], rows_max: u32) {
     frame(out, b'E', |b| {

@@ -49,7 +49,7 @@ impl Session {
             self.expected.pop_front();
         }
         if self.through_len > 0 {
-            return Ok(self.show_through(input));
+            return self.show_through(input, turn);
         }
         let Some(header) = frame::header(Side::Back, input).map_err(Stop::Target)? else {
             return Ok(Next::Wait);
@@ -112,21 +112,21 @@ impl Session {
                 _ => {}
             }
         }
-        self.through_copies = header.tag == b'd';
+        self.through_tag = header.tag;
         self.through_len = header.frame_len.saturating_sub(input.len());
         self.show(input, header.tag)?;
         input.clear();
         Ok(Next::Wait)
     }
 
-    fn show_through(&mut self, input: &mut BytesMut) -> Next {
+    fn show_through(&mut self, input: &mut BytesMut, turn: &mut Turn<'_>) -> Result<Next, Stop> {
         let len = self.through_len.min(input.len());
         if len == 0 {
-            return Next::Wait;
+            return Ok(Next::Wait);
         }
         let chunk = input.get(..len).unwrap_or_default();
         if let Some(head) = self.expected.front_mut() {
-            if self.through_copies {
+            if self.through_tag == b'd' {
                 head.copies(chunk);
             }
             let shown_len = u64::try_from(len).unwrap_or(u64::MAX);
@@ -138,7 +138,11 @@ impl Session {
         }
         self.through_len -= len;
         input.advance(len);
-        Next::Message
+        let describes = self.expected.front().is_some_and(|head| head.kind.describes());
+        if self.through_len == 0 && self.through_tag == b'T' && describes {
+            self.finish(Ending::Done, turn)?;
+        }
+        Ok(Next::Message)
     }
 
     /// Shows bytes that belong to the first of the expected answers, or carry no result.

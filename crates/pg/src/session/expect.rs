@@ -32,6 +32,11 @@ impl Kind {
         !matches!(self, Self::Query | Self::FunctionCall | Self::Sync | Self::CopyEnd)
     }
 
+    /// Whether the columns of a result are its whole answer.
+    pub(super) fn describes(self) -> bool {
+        matches!(self, Self::DescribeStatement | Self::DescribePortal)
+    }
+
     /// Whether it runs what its action says, so that its end is the action's end.
     pub(super) fn runs(self) -> bool {
         matches!(self, Self::Query | Self::Execute | Self::FunctionCall)

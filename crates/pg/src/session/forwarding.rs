@@ -109,10 +109,12 @@ impl Session {
         let mut expect = Expect::new(kind, seq);
         match front {
             Front::Sync => {
-                self.outlet.steer(Steer::Sync);
+                // SECURITY: a target that reads COPY data ignores it; one that has just failed would answer, and whose answer
+                // is whose could no longer be told.
                 if self.copying_in {
-                    return; // A target that reads COPY data ignores it.
+                    return;
                 }
+                self.outlet.steer(Steer::Sync);
                 self.skipping = false;
             }
             Front::Close(named) => {

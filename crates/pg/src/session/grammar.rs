@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::facts::{Grammar, Statement};
-use crate::classify::{Classifier, Dialect, Plan};
+use crate::classify::{Classifier, Dialect, NOT_UNDERSTOOD, Plan, both};
 use crate::redact;
 
 impl Grammar for Classifier {
@@ -24,6 +24,13 @@ impl Grammar for Classifier {
             statement.redacted = Some(redact::text(text).into_owned());
         }
         for plan in &classified.plans {
+            // SECURITY: which bytes a name is at the target hangs on encodings, unless it is plain ASCII.
+            if let Plan::Prepare { name, .. } | Plan::Execute { name } = plan
+                && !name.is_ascii()
+            {
+                statement.action = both(statement.action, NOT_UNDERSTOOD);
+                continue;
+            }
             match plan {
                 Plan::Prepare { name, action } => {
                     let mut prepared = Statement::plain(text.to_vec(), *action, &verb);

@@ -18,6 +18,8 @@ pub(super) const TEXT_LEN_MAX: usize = 8 << 20;
 /// Most meanings of one name that are added up. How many there can be is bounded by what may be in flight; clients pipeline
 /// hundreds of messages that give the unnamed statement and portal a meaning each.
 const MEANINGS_MAX: usize = 8;
+/// Longest name, in bytes. The target cuts longer ones, so two long names can be one (`NAMEDATALEN` less its zero).
+const NAME_LEN_MAX: usize = 63;
 /// What stands between the texts of two meanings.
 const OR: &[u8] = b"\n-- or, if the batch before it failed:\n";
 
@@ -53,6 +55,7 @@ impl Names {
 
     /// Adds a meaning on its way to the target.
     pub(super) fn give(&mut self, name: &[u8], meaning: Meaning) {
+        let name = cut(name);
         self.text_len = self.text_len.saturating_add(meaning.statement.text.len());
         if let Some(known) = self.meanings.get_mut(name) {
             known.push(meaning);
@@ -63,7 +66,7 @@ impl Names {
 
     /// What `name` stands for in `batch`; everything it may stand for, added up.
     pub(super) fn resolve(&self, name: &[u8], batch: u64) -> Option<Meaning> {
-        let known = self.meanings.get(name)?;
+        let known = self.meanings.get(cut(name))?;
         let newest = known.last()?;
         if known.len() == 1 || newest.confirmed || newest.batch == batch {
             return Some(newest.clone());
@@ -88,10 +91,18 @@ impl Names {
     /// The message at `seq` succeeded: its meaning is the only one left of those before it.
     pub(super) fn confirm(&mut self, name: &[u8], seq: u64) {
         self.retain_of(name, |meaning| meaning.seq >= seq);
-        if let Some(meaning) = self.meanings.get_mut(name).and_then(|known| known.first_mut())
+        if let Some(meaning) = self.meanings.get_mut(cut(name)).and_then(|known| known.first_mut())
             && meaning.seq == seq
         {
             meaning.confirmed = true;
+        }
+    }
+
+    /// The action of the message at `seq` was released, and recorded at `intent`.
+    pub(super) fn recorded(&mut self, name: &[u8], seq: u64, intent: u64) {
+        let known = self.meanings.get_mut(cut(name));
+        if let Some(meaning) = known.and_then(|known| known.iter_mut().find(|meaning| meaning.seq == seq)) {
+            meaning.intent = intent;
         }
     }
 
@@ -125,6 +136,7 @@ impl Names {
     }
 
     fn retain_of(&mut self, name: &[u8], wanted: impl Fn(&Meaning) -> bool) {
+        let name = cut(name);
         let Some(known) = self.meanings.get_mut(name) else { return };
         let mut freed = 0;
         known.retain(|meaning| keep(wanted(meaning), meaning, &mut freed));
@@ -133,6 +145,11 @@ impl Names {
             self.meanings.remove(name);
         }
     }
+}
+
+/// A name as the target keeps it.
+fn cut(name: &[u8]) -> &[u8] {
+    name.get(..NAME_LEN_MAX).unwrap_or(name)
 }
 
 fn keep(wanted: bool, meaning: &Meaning, freed: &mut usize) -> bool {

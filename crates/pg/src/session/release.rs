@@ -100,7 +100,7 @@ impl Outlet {
             Steer::Terminate => write::terminate(out),
             Steer::FailQuery => write::query(out, NO_SQL),
             Steer::FailParse(name) => write::parse(out, name, NO_SQL, &[]),
-            Steer::FailBind => write::bind(out, b"", NO_NAME, &[]),
+            Steer::FailBind => write::bind_nothing(out, NO_NAME),
             Steer::FailDescribe => write::describe(out, b'P', NO_NAME),
             Steer::FailExecute => write::execute(out, NO_NAME, 0),
             Steer::FailCall => write::function_call_nothing(out),

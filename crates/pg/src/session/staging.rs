@@ -105,6 +105,15 @@ impl Staged {
         }
     }
 
+    /// The portal a held item gives a name to, if it does.
+    pub(super) fn held_portal(&self) -> Option<&[u8]> {
+        match &self.item {
+            Item::Held(Expect { kind: Kind::Bind, name, .. }) => Some(name),
+            Item::Held(_) | Item::Act { .. } | Item::Refused(_) | Item::Steer(_) | Item::Flush => None,
+            Item::CopyData | Item::CopyEnd { .. } | Item::Terminate => None,
+        }
+    }
+
     /// A held item was released and recorded at `index`.
     pub(super) fn may_go_on(&mut self, recorded: Recorded, index: u64) {
         if let Item::Held(expect) = &mut self.item {
@@ -246,6 +255,9 @@ impl Session {
         text_len: u64,
         turn: &mut Turn<'_>,
     ) -> Result<Item, Stop> {
+        if !name.is_ascii() {
+            return Ok(self.absent(kind, words::odd_name()));
+        }
         // SECURITY: what was not read whole was not understood.
         let action =
             Action { classes: ClassSet::EMPTY.with(Class::Admin), risks: RiskSet::EMPTY, pure_read: false };
@@ -272,12 +284,18 @@ impl Session {
             of: None,
             name: b"",
         };
-        self.ask(asked, turn)
+        let item = self.ask(asked, turn);
+        // SECURITY: a failed query skips nothing behind it, so the names it was to give do not count as given from here on.
+        self.batch += 1;
+        item
     }
 
     fn parse(&mut self, parse: Parse<'_>, turn: &mut Turn<'_>) -> Result<Item, Stop> {
         if parse.statement == NO_NAME {
             return Err(Stop::Client(Violation::Body { tag: b'P' }));
+        }
+        if !parse.statement.is_ascii() {
+            return Ok(self.absent(Kind::Parse, words::odd_name()));
         }
         if !self.statements.has_room() {
             return Ok(self.absent(Kind::Parse, words::too_much()));
@@ -298,6 +316,9 @@ impl Session {
         if portal == NO_NAME {
             return Err(Stop::Client(Violation::Body { tag: b'B' }));
         }
+        if !portal.is_ascii() {
+            return Ok(self.absent(Kind::Bind, words::odd_name()));
+        }
         let known = self.statements.resolve(name, self.batch).ok_or_else(|| name.to_vec());
         let statement = match known.and_then(|meaning| self.effective(&meaning.statement)) {
             Ok(statement) => statement,
@@ -306,7 +327,8 @@ impl Session {
         if !self.portals.has_room() {
             return Ok(self.absent(Kind::Bind, words::too_much()));
         }
-        let action = unrun(statement.action);
+        // SECURITY: SQL's own FETCH runs a portal that has a name, and says nothing of what it runs.
+        let action = if portal.is_empty() { unrun(statement.action) } else { statement.action };
         let (kind, form) = (Kind::Bind, Form::Execute);
         self.ask(Asked { kind, form, statement, action, params, of: None, name: portal }, turn)
     }

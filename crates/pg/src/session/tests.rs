@@ -259,3 +259,123 @@ fn an_end_says_so_even_when_the_client_breaks_the_protocol() {
     let stop = world.turn().unwrap_err();
     assert!(matches!(stop, Stop::Client(_)));
 }
+
+#[test]
+fn a_prepare_that_failed_does_not_lend_its_text_to_the_name() {
+    let mut world = World::new(&[Class::Session, Class::Read, Class::Write]);
+    world.client(|o| {
+        write::parse(o, b"a", b"risky", &[]);
+        write::sync(o);
+        write::query(o, b"prepare a read 1");
+        write::bind(o, b"", b"a", &[]);
+        write::execute(o, b"", 0);
+        write::sync(o);
+    });
+    world.settle();
+    world.cover();
+    assert!(world.session.held().is_some(), "the target kept the old statement: {:?}", world.log);
+}
+
+#[test]
+fn names_that_the_target_cuts_are_one_name() {
+    let mut world = World::new(&[Class::Read, Class::Write]);
+    let name = |end: &str| format!("{}{end}", "x".repeat(63)).into_bytes();
+    world.client(|o| {
+        write::parse(o, &name("a"), b"read 1", &[]);
+        write::close(o, b'S', &name("b"));
+        write::parse(o, &name("c"), b"risky", &[]);
+        write::sync(o);
+        write::bind(o, b"", &name("a"), &[]);
+        write::execute(o, b"", 0);
+        write::sync(o);
+    });
+    world.settle();
+    world.cover();
+    assert!(world.session.held().is_some(), "{:?}", world.log);
+}
+
+#[test]
+fn names_that_hang_on_encodings_are_refused() {
+    let mut world = World::new(&[Class::Read]);
+    world.client(|o| {
+        write::parse(o, "é".as_bytes(), b"read 1", &[]);
+        write::sync(o);
+        write::parse(o, b"a", b"read 2", &[]);
+        write::bind(o, "é".as_bytes(), b"a", &[]);
+        write::sync(o);
+    });
+    world.settle();
+    world.cover();
+    assert_eq!(world.errors, ["42501 denied: a name that is not ASCII"; 2]);
+    let mut classifier = crate::classify::Classifier::new();
+    for text in ["PREPARE \"é\" AS SELECT 1", "EXECUTE \"é\""] {
+        let statement = classifier.statement(text.as_bytes(), Dialect::default());
+        assert!(statement.action.classes.contains(Class::Admin), "{text}");
+        assert!(statement.prepares.is_empty() && statement.runs.is_empty());
+    }
+}
+
+#[test]
+fn what_a_fetch_could_run_is_held_when_its_portal_gets_a_name() {
+    let mut world = World::new(&[Class::Read, Class::Write]);
+    world.client(|o| {
+        write::parse(o, b"", b"risky", &[]);
+        write::bind(o, b"p", b"", &[]);
+        write::sync(o);
+    });
+    world.settle();
+    world.cover();
+    assert!(world.session.held().is_some());
+    assert_eq!(world.at_target, ["P risky"]);
+    world.release();
+    assert_eq!(world.at_target, ["P risky"], "released, but not durable yet");
+    world.cover();
+    assert_eq!(world.at_target, ["P risky", "B", "S"]);
+    assert!(world.log.contains(&"2 intent released risky".to_owned()), "{:?}", world.log);
+}
+
+#[test]
+fn a_sync_in_copy_data_does_not_reach_the_target() {
+    let mut world = World::new(&[Class::CopyIn, Class::Read]);
+    world.client(|o| write::query(o, b"copyin"));
+    world.settle();
+    world.cover();
+    world.client(|o| {
+        write::copy_data(o, b"one\n");
+        write::sync(o);
+        write::copy_done(o);
+        write::query(o, b"read 1");
+    });
+    world.settle();
+    world.cover();
+    assert!(!world.at_target.contains(&"S".to_owned()), "{:?}", world.at_target);
+    assert_eq!(String::from_utf8(world.shown.clone()).unwrap(), "GCZTDCZ");
+}
+
+#[test]
+fn i09_a_description_too_long_to_keep_ends_with_its_last_byte() {
+    let mut world = World::new(&[Class::Read]);
+    world.target_is_stuck = true;
+    world.client(|o| {
+        write::parse(o, b"", b"read 1", &[]);
+        write::bind(o, b"", b"", &[]);
+        write::describe(o, b'P', b"");
+        write::flush(o);
+    });
+    world.settle();
+    world.cover();
+    let mut answer = BytesMut::new();
+    write::frame(&mut answer, b'1', |_| {});
+    write::frame(&mut answer, b'2', |_| {});
+    write::frame(&mut answer, b'T', |b| b.extend_from_slice(&[0; 100_000]));
+    for chunk in answer.chunks(30_000) {
+        world.session.target_in().extend_from_slice(chunk);
+        world.turn().unwrap();
+        let shown_len = world.session.outlet().to_person().len();
+        world.session.outlet().wrote_person(shown_len);
+    }
+    assert!(
+        !world.session.is_running(),
+        "the answer is complete; what comes next is not shown under its permit"
+    );
+}

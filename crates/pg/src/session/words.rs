@@ -53,6 +53,17 @@ pub(super) fn denied(denied: &Denied, resource: &ResourceId) -> Words {
     error(SqlState::INSUFFICIENT_PRIVILEGE, message, detail, hint)
 }
 
+/// A name that cannot be told apart from others for certain.
+pub(super) fn odd_name() -> Words {
+    let hint = "name statements and portals in plain ASCII".to_owned();
+    error(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        "denied: a name that is not ASCII".to_owned(),
+        String::new(),
+        hint,
+    )
+}
+
 /// A held action was not let through.
 pub(super) fn not_released(why: &str) -> Words {
     let hint = "the session goes on; narrow the statement, or talk to whoever refused it".to_owned();

@@ -240,7 +240,14 @@ impl World {
         let input = self.to_target.split().freeze();
         let mut rest = &input[..];
         while let Some((frame, len)) = first(Side::Front, rest).unwrap() {
-            self.target_takes(Front::parse(frame.tag, frame.body).unwrap());
+            match Front::parse(frame.tag, frame.body) {
+                Ok(front) => self.target_takes(front),
+                Err(_) if self.skipping => {}
+                Err(_) => {
+                    self.fail();
+                    self.skipping = true;
+                }
+            }
             rest = &rest[len..];
         }
         self.to_target.extend_from_slice(rest);
@@ -279,6 +286,11 @@ impl World {
             "prepare" => {
                 let mut parts = words.splitn(3, ' ').skip(1);
                 let name = parts.next().unwrap().as_bytes().to_vec();
+                if self.statements.contains_key(&name) {
+                    self.fail();
+                    self.skipping = !simple;
+                    return;
+                }
                 self.statements.insert(name, parts.next().unwrap().as_bytes().to_vec());
                 self.say(b'C', b"PREPARE\0");
             }
@@ -332,19 +344,22 @@ impl World {
                 self.skipping = true;
             }
             Front::Parse(parse) => {
-                self.statements.insert(parse.statement.to_vec(), parse.text.to_vec());
+                let name = parse.statement.get(..63).unwrap_or(parse.statement);
+                self.statements.insert(name.to_vec(), parse.text.to_vec());
                 self.say(b'1', b"");
             }
-            Front::Bind(bind) => match self.statements.get(bind.statement).cloned() {
-                Some(text) => {
-                    self.portals.insert(bind.portal.to_vec(), text);
-                    self.say(b'2', b"");
+            Front::Bind(bind) => {
+                match self.statements.get(bind.statement.get(..63).unwrap_or(bind.statement)).cloned() {
+                    Some(text) => {
+                        self.portals.insert(bind.portal.to_vec(), text);
+                        self.say(b'2', b"");
+                    }
+                    None => {
+                        self.fail();
+                        self.skipping = true;
+                    }
                 }
-                None => {
-                    self.fail();
-                    self.skipping = true;
-                }
-            },
+            }
             Front::Describe(crate::message::Named::Portal(name)) if self.portals.contains_key(name) => {
                 self.say(b'T', b"\0\0");
             }
@@ -355,7 +370,12 @@ impl World {
                     self.skipping = true;
                 }
             },
-            Front::Close(_) => self.say(b'3', b""),
+            Front::Close(named) => {
+                if let crate::message::Named::Statement(name) = named {
+                    self.statements.remove(name.get(..63).unwrap_or(name));
+                }
+                self.say(b'3', b"");
+            }
             Front::Flush | Front::Terminate | Front::CopyData(_) | Front::CopyDone | Front::CopyFail(_) => {}
             _ => {
                 self.fail();
