@@ -43,12 +43,21 @@ pub(crate) fn allowed(asked: &[(Vec<u8>, Vec<u8>)], session: &SessionId) -> Resu
             "user" | "database" | "application_name" | "replication" | "fallback_application_name" => {}
             "options" => out.extend(options(&String::from_utf8_lossy(value))?),
             _ if name.starts_with(b"_pq_.") => {}
-            known if ALLOWED.contains(&known) => out.push((name.clone(), value.clone())),
+            known if may_be_set(known, value) => out.push((name.clone(), value.clone())),
             _ => return Err(lower),
         }
     }
     out.push((b"application_name".to_vec(), format!("daypass:{session}").into_bytes()));
     Ok(out)
+}
+
+/// SECURITY: with `pg_catalog` named behind another schema, that schema's functions stand in for builtins: a SET of that needs
+/// more than a session.
+fn may_be_set(name: &str, value: &[u8]) -> bool {
+    let path = String::from_utf8_lossy(value).to_ascii_lowercase();
+    let mut schemas = path.split(',').map(|schema| schema.trim().trim_matches('"'));
+    let leads = schemas.next() == Some("pg_catalog");
+    ALLOWED.contains(&name) && (name != "search_path" || leads || !path.contains("pg_catalog"))
 }
 
 /// Takes `-c name=value` and `--name=value` apart, as the server would.
@@ -68,7 +77,7 @@ fn options(text: &str) -> Result<Parameters, String> {
         if name == "application_name" {
             continue;
         }
-        if !ALLOWED.contains(&name.as_str()) {
+        if !may_be_set(&name, value.as_bytes()) {
             return Err(name);
         }
         out.push((name.into_bytes(), value.as_bytes().to_vec()));
@@ -115,6 +124,14 @@ mod tests {
         for name in ["role", "session_authorization", "ROLE", "log_statement", "session_preload_libraries"] {
             assert_eq!(of(name, "postgres").unwrap_err(), name.to_ascii_lowercase());
         }
+    }
+
+    #[test]
+    fn a_search_path_cannot_put_a_schema_before_the_catalog() {
+        assert!(of("search_path", "app, public").is_ok());
+        assert!(of("search_path", "\"pg_catalog\", public").is_ok());
+        assert_eq!(of("search_path", "app, pg_catalog").unwrap_err(), "search_path");
+        assert_eq!(of("options", "-c search_path=app,PG_CATALOG").unwrap_err(), "search_path");
     }
 
     #[test]

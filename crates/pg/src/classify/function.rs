@@ -4,7 +4,7 @@
 
 use daypass_access::action::{Class, ClassSet};
 
-use super::builtins::{FUNCTIONS, OPERATORS};
+use super::builtins::{FIELDS, FUNCTIONS, OPERATORS};
 
 /// What a call needs beyond reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,24 @@ fn is_admin(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
 }
 
+/// Judges `alias.name`. SECURITY: that is `name(alias)` when the alias is of a function in FROM, or `name` takes its row.
+/// A column is what it mostly is, so only the names of the server's own functions with effects count.
+pub(super) fn column(name: &str) -> Effect {
+    const LARGE_OBJECTS: [&str; 7] =
+        ["lo_close", "lo_creat", "lo_create", "lo_get", "lo_tell", "lo_tell64", "lo_unlink"];
+    let known = matches!(name, "nextval" | "brin_summarize_new_values" | "gin_clean_pending_list");
+    if name.starts_with("pg_") || known || is_admin(name) || LARGE_OBJECTS.contains(&name) {
+        function(&[name])
+    } else {
+        Effect::None
+    }
+}
+
+/// Judges `(x).name`. SECURITY: that is `name(x)` unless `x` is a row with a field of that name, and it cannot be known.
+pub(super) fn field(name: &str) -> Effect {
+    if FIELDS.binary_search(&name).is_ok() { Effect::None } else { function(&[name]) }
+}
+
 /// Judges an operator by its name.
 pub(super) fn operator(name: &[&str]) -> Effect {
     match name {
@@ -152,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted_and_disjoint() {
-        assert!(FUNCTIONS.is_sorted() && OPERATORS.is_sorted());
+        assert!(FUNCTIONS.is_sorted() && OPERATORS.is_sorted() && FIELDS.is_sorted());
         for name in FUNCTIONS {
             assert!(!is_admin(name) || name.starts_with("pg_replication_origin_"), "{name}");
         }

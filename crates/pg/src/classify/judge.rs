@@ -30,6 +30,8 @@ pub(super) struct Judge {
     references: usize,
     /// The next SELECT is the row list of an INSERT.
     rows_of_insert: bool,
+    /// The table last named is of the catalog. Not asked of `tables`: that list is for display, and ends somewhere.
+    last_range_is_catalog: bool,
     stack: Vec<State>,
 }
 
@@ -131,7 +133,7 @@ impl Judge {
     /// A table that is changed: changing the catalog by hand is administration.
     fn target<T: Serialize + ?Sized>(&mut self, relation: &T) {
         self.walk(relation);
-        if self.tables.last().is_some_and(|name| name.starts_with("pg_")) {
+        if self.last_range_is_catalog {
             self.needs_class(Class::Admin);
         }
     }
@@ -140,7 +142,7 @@ impl Judge {
         let before = self.references;
         self.walk(value);
         if self.references == before {
-            let risk = if node == "UpdateStmt" { Risk::UpdateWithoutWhere } else { Risk::DeleteWithoutWhere };
+            let risk = if node == "DeleteStmt" { Risk::DeleteWithoutWhere } else { Risk::UpdateWithoutWhere };
             self.risks = self.risks.with(risk);
         }
     }
@@ -149,6 +151,8 @@ impl Judge {
         if matches!(schema, "" | "pg_catalog") && function::is_secret_table(name) {
             self.needs_class(Class::Admin);
         }
+        self.last_range_is_catalog =
+            (schema.is_empty() && name.starts_with("pg_")) || schema.starts_with("pg_");
         if self.tables.len() < TABLES_MAX {
             self.tables.push(match schema {
                 "" => name.to_owned(),
@@ -177,7 +181,7 @@ impl Visitor for Judge {
             "SelectStmt" if std::mem::take(&mut self.rows_of_insert) => state = State::Rows,
             "SelectStmt" | "ReturningClause" => self.reads(),
             "LockingClause" => self.needs_class(Class::Write),
-            "ColumnRef" | "CurrentOfExpr" | "SubLink" => self.references += 1,
+            "ColumnRef" | "CurrentOfExpr" => self.references += 1,
             "RangeVar" => state = State::Range { schema: String::new(), name: String::new() },
             "VariableSetStmt" => state = State::Set { name: String::new(), values: None },
             "CopyStmt" => state = State::Copy { inward: false, server_side: false },
@@ -198,6 +202,21 @@ impl Visitor for Judge {
                 }
                 self.walk(value);
             }
+            ("ColumnRef", "fields") => {
+                if let [_, .., last] = Collected::of(value).names().as_slice() {
+                    self.effect(function::column(last));
+                }
+                self.walk(value);
+            }
+            ("AIndirection", "indirection") => {
+                let path = Collected::of(value);
+                // The strings of subscripts are among them.
+                self.looks_at_strings |= path.nodes.contains(&"AIndices");
+                for name in path.names() {
+                    self.effect(function::field(name));
+                }
+                self.walk(value);
+            }
             ("AExpr", "name") => self.effect(function::operator(&Collected::of(value).names())),
             ("SubLink", "oper_name") | ("SortBy", "use_op") if is_some(value) => {
                 self.effect(function::operator(&Collected::of(value).names()));
@@ -206,7 +225,9 @@ impl Visitor for Judge {
                 self.effect(function::sampling(&Collected::of(value).names()));
             }
             ("InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt", "relation") => self.target(value),
-            ("UpdateStmt" | "DeleteStmt", "where_clause") => self.condition(node, value),
+            ("UpdateStmt" | "DeleteStmt", "where_clause") | ("MergeStmt", "join_condition") => {
+                self.condition(node, value)
+            }
             ("UpdateStmt", "from_clause")
             | ("DeleteStmt", "using_clause")
             | ("MergeStmt", "source_relation") => {
@@ -235,6 +256,9 @@ impl Visitor for Judge {
             State::Copy { server_side: true, .. } => self.needs_class(Class::Admin),
             State::Copy { inward: true, .. } => {
                 self.needs(ClassSet::EMPTY.with(Class::CopyIn).with(Class::Write));
+                if self.last_range_is_catalog {
+                    self.needs_class(Class::Admin);
+                }
             }
             State::Copy { inward: false, .. } => {
                 self.needs(ClassSet::EMPTY.with(Class::CopyOut).with(Class::Read));

@@ -100,6 +100,48 @@ fn reads_that_act() {
     ]);
 }
 
+/// Each of these ran on a real server: PostgreSQL calls `f(x)` when told `(x).f`.
+#[test]
+fn fields_that_are_calls() {
+    table(&[
+        ("SELECT ('/etc/passwd'::text).pg_read_file", "read,admin"),
+        ("SELECT (42).pg_terminate_backend", "read,admin"),
+        ("SELECT ('s'::regclass).nextval", "read,write"),
+        ("SELECT (16384::oid).lo_unlink", "read,call"),
+        ("SELECT (42).delete_customer", "read,call"),
+        ("SELECT (t.id).delete_customer FROM t", "read,call"),
+        ("SELECT f.pg_read_file FROM lower('/etc/passwd') AS f", "read,admin"),
+        ("SELECT f.nextval FROM to_regclass('s') AS f", "read,write"),
+        ("SELECT f.lo_unlink FROM abs(1) AS f", "read,call"),
+        ("SELECT t.a, s.t.b, e.key, e.* FROM t, jsonb_each('{}') e", "read ~"),
+        ("SELECT (information_schema._pg_expandarray(i.indkey)).n FROM pg_index i", "read ~"),
+        ("SELECT (r.keys).x, (jsonb_each(j)).*, (a[1]).value FROM r", "read ~"),
+    ]);
+}
+
+#[test]
+fn catalogs_are_seen_behind_many_tables() {
+    let many: Vec<String> = (0..40).map(|n| format!("t{n}")).collect();
+    let sql =
+        format!("WITH x AS (UPDATE pg_proc SET prosrc = 'y' WHERE oid = 1) SELECT FROM {}", many.join(","));
+    assert_eq!(short(&sql), "read,write,admin");
+    assert_eq!(short("COPY pg_catalog.pg_proc FROM STDIN"), "write,copy-in,admin");
+}
+
+#[test]
+fn conditions_that_restrict_nothing() {
+    table(&[
+        ("UPDATE t SET a = 1 WHERE (SELECT true)", "read,write !update-without-where"),
+        ("DELETE FROM t WHERE EXISTS (SELECT 1)", "read,write !delete-without-where"),
+        ("DELETE FROM t WHERE EXISTS (SELECT 1 FROM b WHERE b.id = t.id)", "read,write"),
+        (
+            "MERGE INTO t USING (SELECT 1) s ON true WHEN MATCHED THEN DELETE",
+            "read,write !update-without-where",
+        ),
+        ("MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN DELETE", "read,write"),
+    ]);
+}
+
 #[test]
 fn writes() {
     table(&[
