@@ -1,8 +1,13 @@
 //! Activity records: what happened at a target, one log per node. Intent before the act, outcome after it.
 //!
 //! Same form as control records: `{"v":1,"kind":"intent","at":…,"seq":…, fields …,"sealed":{…}}`. Types borrow, so that
-//! writing one on the hot path copies nothing but into the buffer. INVARIANT: I10. Every record of an action carries
-//! identity, action, resource, time, origin and its grant; a refused one carries why instead of a grant.
+//! writing one on the hot path copies nothing but into the buffer.
+//!
+//! INVARIANT: I10. Every record of an action carries identity, action, resource, time and its grant; a refused one carries
+//! why instead of a grant. Its origin is in the record that opened its session: `session` names it, and a session's
+//! actions all come over the one connection it was opened on. A network address is personal, so `origin` is never a member
+//! of a record: it is a sealed field (`address:port`) of `session-opened`, `refused` and `cancel`, under the key of the
+//! person, or of the subject [`UNKNOWN`] when nobody is known. So is what somebody typed that names no resource.
 
 use std::borrow::Cow;
 
@@ -13,6 +18,8 @@ use crate::fact::Sealed;
 use crate::pipeline::Gating;
 use crate::record::{self, RecordError};
 use crate::time::Micros;
+
+pub use crate::record::UNKNOWN;
 
 macro_rules! activities {
     ($($(#[$doc:meta])* $name:ident $kind:literal { $($(#[$meta:meta])* $field:ident: $type:ty,)* })+) => {
@@ -67,7 +74,8 @@ macro_rules! activities {
 }
 
 activities! {
-    /// A session was let in; the target is reached after this is durable.
+    /// A session was let in; the target is reached after this is durable. Sealed: `client`, the client's own name for
+    /// itself (`application_name`, when it gave one), and `origin`.
     SessionOpened "session-opened" {
         /// The session.
         #[serde(borrow)] session: Cow<'a, str>,
@@ -81,14 +89,10 @@ activities! {
         #[serde(borrow)] grant: Cow<'a, str>,
         /// By which pass.
         #[serde(borrow)] pass: Cow<'a, str>,
-        /// From where, `address:port`.
-        #[serde(borrow)] origin: Cow<'a, str>,
         /// Size of the control log it was decided at.
         control: u64,
         /// The deadline it was given (I4).
         ends: Micros,
-        /// The client's own name for itself, `application_name`.
-        #[serde(borrow)] client: Cow<'a, str>,
         /// Which protocol, for example `postgres/3.2`.
         #[serde(borrow)] protocol: Cow<'a, str>,
     }
@@ -103,16 +107,15 @@ activities! {
         /// Name in the vault of the credential used.
         #[serde(borrow)] credential: Cow<'a, str>,
     }
-    /// Somebody was not let in. There is no grant: `because` says why.
+    /// Somebody was not let in. There is no grant: `because` says why. Sealed: `asked`, what they asked for as they wrote
+    /// it, cut to 128 characters, when that is more or other than `resource`; and `origin`.
     Refused "refused" {
         /// The session that would have been.
         #[serde(borrow)] session: Cow<'a, str>,
         /// Who, when the pass was somebody's.
         #[serde(default)] person: Option<Cow<'a, str>>,
-        /// What they asked for, as they wrote it, cut to 128 bytes.
-        #[serde(borrow)] resource: Cow<'a, str>,
-        /// From where.
-        #[serde(borrow)] origin: Cow<'a, str>,
+        /// What they asked for, when it is a resource that exists.
+        #[serde(default)] resource: Option<Cow<'a, str>>,
         /// Size of the control log it was decided at.
         control: u64,
         /// Why, one word.
@@ -130,8 +133,6 @@ activities! {
         #[serde(borrow)] resource: Cow<'a, str>,
         /// Under which grant.
         #[serde(borrow)] grant: Cow<'a, str>,
-        /// From where.
-        #[serde(borrow)] origin: Cow<'a, str>,
         /// Size of the control log it was decided at (I14).
         control: u64,
         /// What it is in one word or two, for example `SELECT`.
@@ -159,8 +160,6 @@ activities! {
         #[serde(borrow)] person: Cow<'a, str>,
         /// On what.
         #[serde(borrow)] resource: Cow<'a, str>,
-        /// From where.
-        #[serde(borrow)] origin: Cow<'a, str>,
         /// Size of the control log it was decided at.
         control: u64,
         /// What it is in one word or two.
@@ -190,8 +189,6 @@ activities! {
         #[serde(borrow)] resource: Cow<'a, str>,
         /// Under which grant.
         #[serde(borrow)] grant: Cow<'a, str>,
-        /// From where.
-        #[serde(borrow)] origin: Cow<'a, str>,
         /// Size of the control log it was decided at.
         control: u64,
         /// What it is in one word or two.
@@ -228,12 +225,10 @@ activities! {
         /// SHA-256 of bulk data that went either way, hex.
         #[serde(default, skip_serializing_if = "Option::is_none")] data_sha256: Option<Cow<'a, str>>,
     }
-    /// A person asked to cancel what runs.
+    /// A person asked to cancel what runs. Sealed: `origin`.
     Cancel "cancel" {
         /// The session it was for; empty when the key was nobody's.
         #[serde(borrow)] session: Cow<'a, str>,
-        /// From where.
-        #[serde(borrow)] origin: Cow<'a, str>,
         /// Whether it was passed on.
         forwarded: bool,
     }
@@ -263,7 +258,7 @@ activities! {
         #[serde(borrow)] log: Cow<'a, str>,
         /// Its size after the cut.
         size: u64,
-        /// Bytes cut off.
+        /// Length of the write that was cut off, bytes.
         dropped_len: u64,
     }
     /// The log is running out of space: new actions are refused, outcomes use the reserve.

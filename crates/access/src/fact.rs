@@ -154,12 +154,10 @@ facts! {
         /// Who closed it.
         by: Option<PersonId>,
     }
-    /// Somebody failed to prove who they are.
+    /// Somebody failed to prove who they are. Sealed: `origin`, from where.
     LoginRefused "login-refused" {
         /// Who they said they are, when there is such a person.
         person: Option<PersonId>,
-        /// From where.
-        origin: String,
         /// Why, one word: `password`, `factor`, `unknown`, `throttled`, `suspended`, …
         because: String,
     }
@@ -186,7 +184,8 @@ facts! {
         /// Who did it.
         by: Option<PersonId>,
     }
-    /// Somebody asked for access. Pins everything a grant of it can ever give. Sealed: `reason`.
+    /// Somebody asked for access. Pins everything a grant of it can ever give. Sealed: `reason`; `ticket`, one it belongs
+    /// to, as the person wrote it.
     RequestFiled "request-filed" {
         /// The request.
         request: RequestId,
@@ -202,8 +201,6 @@ facts! {
         starts: Option<Micros>,
         /// How urgent it is.
         urgency: Urgency,
-        /// A ticket it belongs to, as the person wrote it; information only.
-        ticket: Option<String>,
         /// Classes it asks for.
         classes: ClassSet,
         /// Risks that will wait for a release.
@@ -399,7 +396,7 @@ facts! {
         log: String,
         /// Its size after the cut.
         size: u64,
-        /// Bytes cut off.
+        /// Length of the write that was cut off, bytes.
         dropped_len: u64,
     }
 }

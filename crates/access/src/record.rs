@@ -15,6 +15,10 @@ use crate::time::Micros;
 /// The version this crate writes.
 pub const VERSION: u64 = 1;
 
+/// Whose key personal values are under when nobody is known, for example the address of somebody who was refused. No
+/// person can have this handle.
+pub const UNKNOWN: &str = "unknown";
+
 /// One record of the control log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlRecord {
@@ -33,7 +37,7 @@ pub struct ControlRecord {
 /// Personal values that travel beside a record until they are sealed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealable {
-    /// Whose they are: sealed under that person's key, erasable with it.
+    /// Whose they are: sealed under that person's key, erasable with it. [`UNKNOWN`] when nobody is known.
     pub subject: PersonId,
     /// Field and value.
     pub fields: PersonalFields,

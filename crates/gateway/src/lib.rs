@@ -17,6 +17,7 @@ mod node;
 mod parameters;
 mod pump;
 mod recorder;
+mod sealing;
 mod seat;
 mod supervise;
 mod target;

@@ -1,5 +1,6 @@
 //! The life of one connection: greeted, identified, recorded, let through to the target, relayed, closed, recorded.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,7 @@ use daypass_access::id::{ResourceId, RoleId, SessionId};
 use daypass_access::pipeline::Entitlement;
 use daypass_access::state::PassHolder;
 use daypass_access::time::Micros;
-use daypass_journal::Lane;
-use daypass_ledger::sealed::Sealer;
+use daypass_journal::{AppendError, Lane};
 use daypass_pg::classify::Dialect;
 use daypass_pg::error::{Report, Severity, SqlState};
 use daypass_pg::session::Session;
@@ -28,6 +28,7 @@ use crate::node::Node;
 use crate::parameters;
 use crate::pump::{ClientStream, Pump, SharedGrammar};
 use crate::recorder::SessionRecorder;
+use crate::sealing::{self, SealFailed, Sealing};
 use crate::seat::Seat;
 use crate::target::{Unreached, Way};
 use crate::upstream::Upstream;
@@ -50,14 +51,47 @@ fn cancel(node: &Node, key: &CancelKey, peer: SocketAddr) {
     let seat = node.registry.by_key(key);
     let record = activity::Cancel {
         session: seat.as_ref().map_or("", |seat| seat.session.as_str()).into(),
-        origin: peer.to_string().into(),
         forwarded: seat.is_some(),
     };
-    let at = node.now();
-    let recorded = node.append(Lane::Outcome, |seq, out| record.encode(at, seq, None::<&()>, out));
-    if let (Some(seat), Ok(_)) = (seat, recorded) {
-        seat.tell(|told| told.cancel = true);
+    let subject = seat.as_ref().map_or(activity::UNKNOWN, |seat| seat.holder.person.as_str());
+    let (at, origin) = (node.now(), peer.to_string());
+    let recorded = append_sealed(node, Lane::Outcome, subject, &[("origin", &origin)], |seq, out| {
+        record.encode(at, seq, None::<&()>, out);
+    });
+    match (seat, recorded) {
+        (Some(seat), Ok(_)) => seat.tell(|told| told.cancel = true),
+        (None, Ok(_)) => {}
+        (_, Err(error)) => tracing::error!(%error, "a cancel request could not be recorded"),
     }
+}
+
+/// Why a record with personal values was not taken.
+enum Untaken {
+    Seal(SealFailed),
+    Append(AppendError),
+}
+
+impl fmt::Display for Untaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seal(failed) => failed.fmt(f),
+            Self::Append(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Appends a record with personal values of `subject`, in the order of their names; gives its position.
+fn append_sealed(
+    node: &Node,
+    lane: Lane,
+    subject: &str,
+    fields: &[(&str, &str)],
+    encode: impl FnOnce(u64, &mut Vec<u8>),
+) -> Result<u64, Untaken> {
+    let sealer = sealing::sealer(&node.vault, subject).map_err(Untaken::Seal)?;
+    let fields: Vec<(&str, &[u8])> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    let sealing = Sealing::new(&sealer, &fields).map_err(Untaken::Seal)?;
+    node.append(lane, Some(sealing), encode).map_err(Untaken::Append)
 }
 
 /// A session that may begin.
@@ -166,17 +200,25 @@ async fn refuse(
     because: &str,
     report: &Report<'_>,
 ) {
-    let cut: String = asked.user.chars().take(128).collect();
+    let cut: String = asked.user.chars().take(ASKED_LEN_MAX).collect();
+    let state = node.controller.state();
+    let resource = state.policy().resources.contains_key(&asked.resource).then_some(&asked.resource);
+    let mut fields = vec![("origin", &*asked.origin)];
+    if resource.is_none_or(|resource| resource.as_str() != asked.user) {
+        fields.insert(0, ("asked", &cut));
+    }
     let record = activity::Refused {
         session: asked.session.as_str().into(),
         person: holder.map(|holder| holder.person.as_str().into()),
-        resource: cut.into(),
-        origin: (&*asked.origin).into(),
-        control: node.controller.state().size(),
+        resource: resource.map(|resource| resource.as_str().into()),
+        control: state.size(),
         because: because.into(),
     };
+    let subject = holder.map_or(activity::UNKNOWN, |holder| holder.person.as_str());
     let at = node.now();
-    let recorded = node.append(Lane::Outcome, |seq, out| record.encode(at, seq, None::<&()>, out));
+    let recorded = append_sealed(node, Lane::Outcome, subject, &fields, |seq, out| {
+        record.encode(at, seq, None::<&()>, out);
+    });
     if let Err(error) = recorded {
         tracing::error!(%error, session = %asked.session, "a refusal could not be recorded");
     }
@@ -202,7 +244,8 @@ async fn run(node: &Arc<Node>, grammar: SharedGrammar, open: Open) {
         bytes: counts.shown_len,
         took_us: now.0.saturating_sub(began.0),
     };
-    if let Err(error) = node.append(Lane::Outcome, |seq, out| record.encode(now, seq, None::<&()>, out)) {
+    if let Err(error) = node.append(Lane::Outcome, None, |seq, out| record.encode(now, seq, None::<&()>, out))
+    {
         tracing::error!(%error, session = %seat.session, "the end of a session could not be recorded");
     }
 }
@@ -213,10 +256,12 @@ async fn open_session(node: &Arc<Node>, open: Open, grammar: SharedGrammar) -> R
     let opened = record_opened(node, &seat, &hello, &entitlement);
     let durable = match opened {
         Ok(index) => node.journal.until_covered(index).await.is_ok(),
-        Err(_) => false,
+        Err(error) => {
+            tracing::error!(%error, session = %seat.session, "a session could not be recorded");
+            false
+        }
     };
-    let sealer = node.vault.subject_key(seat.holder.person.as_str()).ok();
-    let sealer = sealer.and_then(|key| Sealer::new(seat.holder.person.as_str(), &key).ok());
+    let sealer = sealing::sealer(&node.vault, seat.holder.person.as_str()).ok();
     let (true, Some(sealer)) = (durable, sealer) else {
         farewell(&mut hello.stream, &crate::words::audit_unavailable()).await;
         return Err(EndReason::AuditUnavailable);
@@ -237,7 +282,7 @@ async fn open_session(node: &Arc<Node>, open: Open, grammar: SharedGrammar) -> R
         credential: (&*way.credential).into(),
     };
     let at = node.now();
-    if node.append(Lane::Intent, |seq, out| record.encode(at, seq, None::<&()>, out)).is_err() {
+    if node.append(Lane::Intent, None, |seq, out| record.encode(at, seq, None::<&()>, out)).is_err() {
         farewell(&mut hello.stream, &crate::words::audit_unavailable()).await;
         return Err(EndReason::AuditUnavailable);
     }
@@ -257,16 +302,15 @@ async fn open_session(node: &Arc<Node>, open: Open, grammar: SharedGrammar) -> R
     Ok(Pump::new(Arc::clone(node), seat, sides, session, recorder, entitlement, grammar, (way, welcome.key)))
 }
 
-fn record_opened(
-    node: &Node,
-    seat: &Seat,
-    hello: &Hello,
-    entitlement: &Entitlement,
-) -> Result<u64, daypass_journal::AppendError> {
+fn record_opened(node: &Node, seat: &Seat, hello: &Hello, entitlement: &Entitlement) -> Result<u64, Untaken> {
     let at = node.now();
     let client = hello.parameters.iter().rev().find(|(name, _)| name == b"application_name");
-    let client =
-        client.map(|(_, value)| String::from_utf8_lossy(value).chars().take(128).collect::<String>());
+    let client = client
+        .map(|(_, value)| String::from_utf8_lossy(value).chars().take(ASKED_LEN_MAX).collect::<String>());
+    let mut fields = vec![("origin", &*seat.origin)];
+    if let Some(client) = client.as_deref().filter(|client| !client.is_empty()) {
+        fields.insert(0, ("client", client));
+    }
     let record = activity::SessionOpened {
         session: seat.session.as_str().into(),
         person: seat.holder.person.as_str().into(),
@@ -274,13 +318,13 @@ fn record_opened(
         role: seat.holder.role.as_str().into(),
         grant: seat.holder.grant.as_str().into(),
         pass: seat.holder.pass.as_str().into(),
-        origin: (&*seat.origin).into(),
         control: entitlement.control_size,
         ends: entitlement.deadline(at).unwrap_or(Micros(0)),
-        client: client.unwrap_or_default().into(),
         protocol: format!("postgres/{}.{}", hello.version.major, hello.version.minor).into(),
     };
-    node.append(Lane::Intent, |seq, out| record.encode(at, seq, None::<&()>, out))
+    append_sealed(node, Lane::Intent, seat.holder.person.as_str(), &fields, |seq, out| {
+        record.encode(at, seq, None::<&()>, out);
+    })
 }
 
 /// What the client gets at the end of its login: the target's settings, and our own key to cancel with.
@@ -309,3 +353,6 @@ async fn farewell(stream: &mut ClientStream, report: &Report<'_>) {
 
 /// How long a client that is not reading gets to take its last words.
 pub(crate) const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// Longest text of a client that an opening or a refusal keeps, in characters.
+const ASKED_LEN_MAX: usize = 128;

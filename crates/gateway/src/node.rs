@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
 use crate::live::LiveAction;
+use crate::sealing::Sealing;
 use crate::seat::Registry;
 use crate::tls::FrontTls;
 use crate::upstream::Targets;
@@ -66,14 +67,16 @@ impl Node {
         self.seq.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Appends a record without personal fields; gives its position.
+    /// Appends a record; gives its position.
     pub(crate) fn append(
         &self,
         lane: Lane,
+        sealing: Option<Sealing>,
         encode: impl FnOnce(u64, &mut Vec<u8>),
     ) -> Result<u64, AppendError> {
-        let mut leaf = Vec::with_capacity(384);
+        let mut leaf = Vec::with_capacity(768);
         encode(self.seq(), &mut leaf);
-        self.journal.append(lane, Entry { leaf, sidecar: None }).map(|pending| pending.index())
+        let sidecar = sealing.map(|sealing| sealing.close(&mut leaf));
+        self.journal.append(lane, Entry { leaf, sidecar }).map(|pending| pending.index())
     }
 }

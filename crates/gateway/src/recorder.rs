@@ -9,8 +9,8 @@ use daypass_access::activity;
 use daypass_access::id::HoldId;
 use daypass_access::pipeline::Because;
 use daypass_access::time::Micros;
-use daypass_journal::{Entry, Lane};
-use daypass_ledger::sealed::{Fresh, Sealer};
+use daypass_journal::Lane;
+use daypass_ledger::sealed::Sealer;
 use daypass_pg::message::Param;
 use daypass_pg::session::{
     Ending, Form, Holding, Intent, Outcome, Params, Recorder, Refusal, Statement, Unrecorded,
@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::live::LiveKind;
 use crate::node::Node;
+use crate::sealing::Sealing;
 use crate::seat::{Current, Seat};
 
 /// A parameter longer than this is recorded by its beginning, its length and its hash, in bytes.
@@ -47,11 +48,6 @@ pub(crate) struct Opened {
     pub(crate) index: u64,
 }
 
-struct Sealing {
-    sidecar: Vec<u8>,
-    json: Vec<u8>,
-}
-
 impl SessionRecorder {
     pub(crate) fn new(node: Arc<Node>, seat: Arc<Seat>, sealer: Sealer) -> Self {
         Self { node, seat, sealer, params: Vec::new(), hold: None, released: None, last: None }
@@ -67,32 +63,17 @@ impl SessionRecorder {
         } else {
             &[("params", &self.params), ("text", text)]
         };
-        let mut random = [0; 56];
-        rand::rng().fill_bytes(&mut random);
-        let sealed = self.sealer.seal(fields, Fresh::new(random)).map_err(|_| Unrecorded)?;
-        let mut json = Vec::with_capacity(256);
-        sealed.write_json(&mut json);
-        Ok(Sealing { sidecar: sealed.sidecar, json })
+        Sealing::new(&self.sealer, fields).map_err(|_| Unrecorded)
     }
 
-    /// Appends a record with its sealed fields as the last member.
+    /// Appends a record.
     fn append(
         &self,
         lane: Lane,
         sealing: Option<Sealing>,
         encode: impl FnOnce(u64, &mut Vec<u8>),
     ) -> Result<u64, Unrecorded> {
-        let mut leaf = Vec::with_capacity(768);
-        encode(self.node.seq(), &mut leaf);
-        let sidecar = sealing.map(|Sealing { sidecar, json }| {
-            leaf.pop();
-            leaf.extend_from_slice(b",\"sealed\":");
-            leaf.extend_from_slice(&json);
-            leaf.push(b'}');
-            sidecar
-        });
-        let pending = self.node.journal.append(lane, Entry { leaf, sidecar });
-        pending.map(|pending| pending.index()).map_err(|error| {
+        self.node.append(lane, sealing, encode).map_err(|error| {
             tracing::error!(%error, session = %self.seat.session, "the activity log does not take records");
             Unrecorded
         })
@@ -125,7 +106,6 @@ impl Recorder for SessionRecorder {
                 person: seat.holder.person.as_str().into(),
                 resource: seat.holder.resource.as_str().into(),
                 grant: intent.allow.grant().as_str().into(),
-                origin: (&*seat.origin).into(),
                 control: intent.allow.control_size(),
                 verb: verb(intent.form, intent.statement),
                 classes: intent.action.classes,
@@ -155,7 +135,6 @@ impl Recorder for SessionRecorder {
                 action: refusal.number,
                 person: seat.holder.person.as_str().into(),
                 resource: seat.holder.resource.as_str().into(),
-                origin: (&*seat.origin).into(),
                 control: refusal.denied.control_size,
                 verb: verb(refusal.form, refusal.statement),
                 classes: refusal.action.classes,
@@ -188,7 +167,6 @@ impl Recorder for SessionRecorder {
                 person: seat.holder.person.as_str().into(),
                 resource: seat.holder.resource.as_str().into(),
                 grant: holding.hold.grant().as_str().into(),
-                origin: (&*seat.origin).into(),
                 control: holding.control_size,
                 verb: verb(holding.form, holding.statement),
                 classes: holding.action.classes,

@@ -83,7 +83,7 @@ fn inspect_once(dir: &Path, key: &VerifierKey) -> Result<Inspected, OpenError> {
         inspected.segments += 1;
         let record = walk.tree.as_ref().map_or(number, daypass_ledger::tree::Tree::size);
         inspected.torn =
-            found.torn.then(|| TornTail { file: relative(dir, &path), offset: found.end, record });
+            found.torn.map(|len| TornTail { file: relative(dir, &path), offset: found.end, record, len });
     }
     let tree = walk.finish()?;
     agreement.finish(tree.as_ref())?;

@@ -111,6 +111,9 @@ pub struct TornTail {
     pub offset: u64,
     /// The record it would have begun with.
     pub record: u64,
+    /// Its length in bytes, as its header says; the length of a sector when the header itself was torn. How much of it had
+    /// reached the disk cannot be told from what was there before.
+    pub len: u64,
 }
 
 /// Work done since the log was opened.

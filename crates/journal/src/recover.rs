@@ -224,10 +224,10 @@ fn settle(
     };
     let mut recovered = None;
     if let Some(found) = found {
-        if found.torn {
+        if let Some(len) = found.torn {
             disk.write_at(&segment.file, &zeros, found.end)?;
-            recovered =
-                Some(TornTail { file: relative(dir, &segment.path), offset: found.end, record: tree.size() });
+            let file = relative(dir, &segment.path);
+            recovered = Some(TornTail { file, offset: found.end, record: tree.size(), len });
         }
         disk.sync(&segment.file)?;
     }

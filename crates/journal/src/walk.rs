@@ -42,8 +42,8 @@ pub(crate) struct Found {
     pub(crate) end: u64,
     /// An end mark says that another segment follows.
     pub(crate) ended: bool,
-    /// There is something unreadable at the end.
-    pub(crate) torn: bool,
+    /// There is something unreadable at the end, of about this many bytes.
+    pub(crate) torn: Option<u64>,
     /// The tree before the segment.
     pub(crate) before: Tree,
     /// Length of the segment.
@@ -101,7 +101,7 @@ impl<'a> Walk<'a> {
             batches: Vec::new(),
             end: SEGMENT_HEADER_LEN as u64,
             ended: false,
-            torn: false,
+            torn: None,
             before: header.tree,
             segment_len: header.segment_len,
         };
@@ -113,7 +113,7 @@ impl<'a> Walk<'a> {
                 good_batch(rest, &header.id, &tree).map_err(|what| fault(tree.size(), what))?
             else {
                 self.check_end(rest, &header.id, tree.size()).map_err(|what| fault(tree.size(), what))?;
-                found.torn = rest.iter().take(SECTOR).any(|byte| *byte != 0);
+                found.torn = torn_len(rest, &header.id);
                 break;
             };
             if self.signatures == Signatures::Every && !(self.is_signed)(&batch.header, grown.size()) {
@@ -164,6 +164,14 @@ impl<'a> Walk<'a> {
         }
         Ok(())
     }
+}
+
+/// How long the interrupted write at the start of `rest` was; `None` when there is none.
+fn torn_len(rest: &[u8], id: &SegmentId) -> Option<u64> {
+    let sector = rest.get(..SECTOR).unwrap_or(rest);
+    let is_torn = sector.iter().any(|byte| *byte != 0);
+    let len = BatchHeader::decode(rest, id).map_or(SECTOR, |header| header.batch_len());
+    is_torn.then(|| len.min(rest.len()) as u64)
 }
 
 fn missing(record: u64) -> Fault {

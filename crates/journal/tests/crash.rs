@@ -260,12 +260,16 @@ fn a_torn_write_is_cut_off_and_reported() {
         let mut child = spawn(&log, seed, "tear");
         listen(&mut child, None, &mut acked);
         assert_eq!(child.wait().unwrap().signal(), Some(6));
+        let before = inspect(&log, &signer().verifier_key()).unwrap();
         let (journal, opened) = Journal::open(options(&log), || 8).unwrap();
         check(&journal, &acked, &mut Vec::new(), &format!("seed {seed}"));
+        assert_eq!(before.torn, opened.recovered, "what is read before is what is cut off");
         if let Some(tail) = &opened.recovered {
             torn += 1;
             assert_eq!(tail.record, opened.size);
-            assert!(log.join(&tail.file).is_file(), "{tail:?}");
+            let segment_len = std::fs::metadata(log.join(&tail.file)).unwrap().len();
+            assert!(tail.len >= 512 && tail.len % 512 == 0, "{tail:?}");
+            assert!(tail.offset + tail.len <= segment_len, "{tail:?}");
         }
         drop(journal);
         let again = inspect(&log, &signer().verifier_key()).unwrap();

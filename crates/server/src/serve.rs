@@ -218,8 +218,8 @@ fn open(config: &Config) -> Result<Opened, StartError> {
     let activity_key = signer.verifier_key();
     let options = daypass_journal::Options::new(files::activity(&config.data_dir), signer);
     let (activity, opened) = Journal::open(options, || clock::now().0).map_err(StartError::Activity)?;
-    if opened.recovered.is_some() {
-        record_activity_recovery(&activity, opened.size);
+    if let Some(tail) = &opened.recovered {
+        record_activity_recovery(&activity, opened.size, tail.len);
     }
     let passwords = Passwords::new().map_err(StartError::Passwords)?;
     Ok(Opened { vault, controller, start, activity, activity_key, certificates, passwords })
@@ -261,8 +261,8 @@ fn gateway(
 }
 
 /// A torn tail of the activity log gets its record, before the gateway writes one.
-fn record_activity_recovery(activity: &Journal, size: u64) {
-    let record = Recovered { log: ACTIVITY.into(), size, dropped_len: 0 };
+fn record_activity_recovery(activity: &Journal, size: u64, dropped_len: u64) {
+    let record = Recovered { log: ACTIVITY.into(), size, dropped_len };
     let mut leaf = Vec::new();
     record.encode::<()>(clock::now(), activity.size(), None, &mut leaf);
     if let Err(error) = activity.append(Lane::Outcome, Entry { leaf, sidecar: None }) {
@@ -272,8 +272,9 @@ fn record_activity_recovery(activity: &Journal, size: u64) {
 
 /// A torn tail of the control log gets its record.
 async fn record_recovery(controller: &Controller, start: &Start) -> Result<(), SubmitError> {
-    if start.recovered.is_some() {
-        let ask = Ask::Recover { log: daypass_control::LOG.to_owned(), size: start.size, dropped_len: 0 };
+    if let Some(tail) = &start.recovered {
+        let ask =
+            Ask::Recover { log: daypass_control::LOG.to_owned(), size: start.size, dropped_len: tail.len };
         controller.submit(Command::by_system(ask)).await?;
     }
     Ok(())

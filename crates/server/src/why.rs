@@ -5,7 +5,9 @@ use std::io;
 use daypass_access::id::{GrantId, PersonId, RequestId};
 use daypass_access::state::State;
 use daypass_api::log::{Why, WhyStep};
+use daypass_control::{Personal, unseal};
 use daypass_journal::Journal;
+use daypass_vault::Vault;
 use serde_json::Value;
 
 /// Records read at once.
@@ -22,7 +24,12 @@ pub(crate) struct Subject {
 }
 
 /// Finds what is meant: `G-1`, `R-1`, `S-…` or `S-…/3`. Reads the activity log and blocks.
-pub(crate) fn subject(state: &State, activity: &Journal, id: &str) -> io::Result<Option<Subject>> {
+pub(crate) fn subject(
+    state: &State,
+    activity: &Journal,
+    vault: &Vault,
+    id: &str,
+) -> io::Result<Option<Subject>> {
     let of = |grant: GrantId, activity| {
         let person = state.grant(&grant).map(|grant| grant.opened.person.clone());
         person.map(|person| Subject { grant, activity, person })
@@ -57,7 +64,8 @@ pub(crate) fn subject(state: &State, activity: &Journal, id: &str) -> io::Result
                 if !text("grant").is_empty() {
                     grant = Some(GrantId::new(text("grant")));
                 }
-                steps.push(step("activity", stored.index, &value, activity_words(&value)));
+                let personal = unseal(vault, &stored.leaf, stored.sidecar.as_deref());
+                steps.push(step("activity", stored.index, &value, activity_words(&value, &personal)));
             }
         }
     }
@@ -68,7 +76,7 @@ fn step(log: &str, index: u64, value: &Value, words: String) -> WhyStep {
     WhyStep { log: log.to_owned(), index, at: value.get("at").and_then(Value::as_u64).unwrap_or(0), words }
 }
 
-fn activity_words(value: &Value) -> String {
+fn activity_words(value: &Value, personal: &Personal) -> String {
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
     let number = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
     match text("kind") {
@@ -77,7 +85,7 @@ fn activity_words(value: &Value) -> String {
             text("person"),
             text("session"),
             text("resource"),
-            text("origin"),
+            origin(personal),
             text("pass"),
             text("grant")
         ),
@@ -102,6 +110,15 @@ fn activity_words(value: &Value) -> String {
         }
         kind => kind.to_owned(),
     }
+}
+
+/// From where, as far as the vault can open it.
+fn origin(personal: &Personal) -> String {
+    let why_not = match personal {
+        Personal::Erased(_) => "an erased address",
+        Personal::None | Personal::Opened(_) | Personal::Withheld(_) => "an address that is withheld",
+    };
+    personal.text("origin").unwrap_or_else(|| why_not.to_owned())
 }
 
 /// The chain.

@@ -93,6 +93,12 @@ async fn wrong_person_password_and_code_get_one_answer_and_a_record_each() {
     let because: Vec<&Value> =
         found["items"].as_array().unwrap().iter().map(|r| &r["body"]["because"]).collect();
     assert_eq!(because, [&json!("unknown"), &json!("password"), &json!("factor")]);
+    for record in found["items"].as_array().unwrap() {
+        assert_eq!(record["opened"]["origin"], "127.0.0.1", "{record}");
+        assert!(!record["body"].to_string().contains("127.0.0.1"), "{record}");
+        let whose = record["body"]["person"].as_str().unwrap_or("unknown");
+        assert_eq!(record["body"]["sealed"]["subject"], whose, "{record}");
+    }
     house.stop().await;
 }
 

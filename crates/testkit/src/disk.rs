@@ -7,6 +7,7 @@ use daypass_access::pipeline::{Because, Gating};
 use daypass_access::time::Micros;
 use daypass_ledger::note::Signer;
 use daypass_ledger::receipt::Covered;
+use daypass_ledger::sealed::{Fresh, SealedJson, Sealer, SubjectKey};
 use daypass_ledger::tree::{Tree, leaf_hash};
 use daypass_pg::session::{Ending, Form, Holding, Intent, Outcome, Recorder, Refusal, Statement, Unrecorded};
 
@@ -92,8 +93,17 @@ impl Default for Disk {
     }
 }
 
-/// Nothing is sealed in a simulation.
+/// What people type is not sealed in a simulation.
 pub const UNSEALED: Option<&()> = None;
+
+/// What an opening says of where the person comes from.
+#[must_use]
+pub fn sealed_origin(person: &str) -> SealedJson {
+    let sealer = Sealer::new(person, &SubjectKey([9; 32])).unwrap();
+    let fields: [(&str, &[u8]); 2] = [("client", b"simulated"), ("origin", b"127.0.0.1:1")];
+    // Always the same: a simulation runs alike each time, and nobody reads the values.
+    sealer.seal(&fields, Fresh::new([5; 56])).unwrap().to_json()
+}
 
 /// Records of one session.
 #[derive(Debug)]
@@ -132,7 +142,6 @@ impl Recorder for Records<'_> {
             person: self.person.into(),
             resource: self.resource.into(),
             grant: intent.allow.grant().as_str().into(),
-            origin: "127.0.0.1:1".into(),
             control: intent.allow.control_size(),
             verb: verb(intent.statement).into(),
             classes: intent.action.classes,
@@ -159,7 +168,6 @@ impl Recorder for Records<'_> {
             action: refusal.number,
             person: self.person.into(),
             resource: self.resource.into(),
-            origin: "127.0.0.1:1".into(),
             control: refusal.denied.control_size,
             verb: verb(refusal.statement).into(),
             classes: refusal.action.classes,
@@ -184,7 +192,6 @@ impl Recorder for Records<'_> {
             person: self.person.into(),
             resource: self.resource.into(),
             grant: holding.hold.grant().as_str().into(),
-            origin: "127.0.0.1:1".into(),
             control: holding.control_size,
             verb: verb(holding.statement).into(),
             classes: holding.action.classes,

@@ -10,7 +10,7 @@ use daypass_pg::classify::Dialect;
 use daypass_pg::session::{Session, Stop, Turn};
 
 use crate::control::RESOURCE;
-use crate::disk::{Disk, Records, UNSEALED};
+use crate::disk::{Disk, Records, UNSEALED, sealed_origin};
 use crate::target::{Target, Texts};
 
 /// A session that lives.
@@ -68,13 +68,12 @@ impl Seat {
             role: role.as_str().into(),
             grant: grant.as_str().into(),
             pass: "P-1".into(),
-            origin: "127.0.0.1:1".into(),
             control: entitlement.control_size,
             ends,
-            client: "simulated".into(),
             protocol: "postgres/3.0".into(),
         };
-        disk.append(now, |at, seq, out| record.encode(at, seq, UNSEALED, out));
+        let sealed = sealed_origin(person);
+        disk.append(now, |at, seq, out| record.encode(at, seq, Some(&sealed), out));
         disk.sync();
         Some(Self {
             session: Session::new(ResourceId::new(RESOURCE), Gating::ActOrDisclose, Dialect::default()),

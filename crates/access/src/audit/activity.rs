@@ -8,6 +8,7 @@ use crate::action::Action;
 use crate::activity::{
     self, Activity, ActivityRecord, Denied, Held, Intent, Outcome, SessionClosed, SessionOpened,
 };
+use crate::fact::Sealed;
 use crate::id::{GrantId, PersonId, ResourceId, RoleId};
 use crate::pipeline::{Decision, Entitlement, Gating, decide};
 use crate::time::Micros;
@@ -65,17 +66,19 @@ impl Audit {
             Err(error) => return self.must("form", false, log, index, || error.to_string()),
         };
         match &record.activity {
-            Activity::SessionOpened(opened) => self.opened(log, index, record.at, opened),
+            Activity::SessionOpened(opened) => {
+                self.has_origin(log, index, record.sealed.as_ref());
+                self.opened(log, index, record.at, opened);
+            }
             Activity::Intent(intent) => self.intent(log, index, record.at, intent),
             Activity::Denied(denied) => self.denied(log, index, record.at, denied),
             Activity::Held(held) => self.held(log, index, record.at, held),
             Activity::Outcome(outcome) => self.outcome(log, index, outcome),
             Activity::SessionClosed(closed) => self.closed(log, index, record.at, closed),
             Activity::Refused(refused) => {
-                let complete = !refused.because.is_empty() && !refused.origin.is_empty();
-                self.must("I10", complete, log, index, || {
-                    "a refusal does not say why or from where".to_owned()
-                });
+                self.has_origin(log, index, record.sealed.as_ref());
+                let complete = !refused.because.is_empty();
+                self.must("I10", complete, log, index, || "a refusal does not say why".to_owned());
             }
             Activity::TargetReached(activity::TargetReached { session, .. }) => {
                 let known = self.sessions.contains_key(session.as_ref());
@@ -85,6 +88,12 @@ impl Audit {
             }
             Activity::Cancel(_) | Activity::Recovered(_) | Activity::LowSpace(_) => {}
         }
+    }
+
+    /// From where: sealed, so that what the record shows is a commitment to it.
+    fn has_origin(&mut self, log: &str, index: u64, sealed: Option<&Sealed>) {
+        let has = sealed.is_some_and(|sealed| sealed.fields.contains_key("origin"));
+        self.must("I10", has, log, index, || "no origin".to_owned());
     }
 
     fn opened(&mut self, log: &str, index: u64, at: Micros, opened: &SessionOpened<'_>) {
@@ -107,8 +116,7 @@ impl Audit {
         self.must("I4", bounded, log, index, || {
             format!("session `{}` was given longer than its grant", opened.session)
         });
-        let complete = !opened.origin.is_empty() && !opened.pass.is_empty();
-        self.must("I10", complete, log, index, || "no origin or pass".to_owned());
+        self.must("I10", !opened.pass.is_empty(), log, index, || "no pass".to_owned());
         let session = Session {
             role: RoleId::new(&opened.role),
             hindsight: Arc::new(self.history.hindsight(&person, &resource, &credential)),
@@ -174,8 +182,7 @@ impl Audit {
             gate: intent.gate,
             at,
         };
-        let complete = !intent.origin.is_empty() && !intent.verb.is_empty();
-        self.must("I10", complete, log, index, || "no origin or verb".to_owned());
+        self.must("I10", !intent.verb.is_empty(), log, index, || "no verb".to_owned());
         let Some(again) = self.again(log, index, &decided) else { return };
         let released = intent.hold.as_deref();
         let holds = again.iter().any(|again| match again {
@@ -212,8 +219,14 @@ impl Audit {
 
     fn denied(&mut self, log: &str, index: u64, at: Micros, denied: &Denied<'_>) {
         self.report.actions += 1;
+        let Some(session) = self.sessions.get(denied.session.as_ref()) else {
+            let session = &denied.session;
+            return self.must("I10", false, log, index, || format!("session `{session}` is not open"));
+        };
+        let same = session.person.as_str() == denied.person && session.resource.as_str() == denied.resource;
         if !matches!(denied.because.as_ref(), "no-grant" | "not-granted") {
-            return;
+            return self
+                .must("I10", same, log, index, || "another person or resource than its session".to_owned());
         }
         let decided = Decided {
             session: &denied.session,
@@ -224,10 +237,6 @@ impl Audit {
             gate: Gating::default(),
             at,
         };
-        let Some(session) = self.sessions.get(decided.session) else {
-            let session = &denied.session;
-            return self.must("I10", false, log, index, || format!("session `{session}` is not open"));
-        };
         let (person, resource) = (&session.person, &session.resource);
         let known = self.history.entitlement(person, resource, &session.credential, decided.control);
         let of_role = Entitlement {
@@ -236,6 +245,7 @@ impl Audit {
         };
         let refused =
             [&of_role, &known].into_iter().any(|rights| matches!(run(rights, &decided), Again::Deny));
+        self.must("I10", same, log, index, || "another person or resource than its session".to_owned());
         self.must("I14", refused, log, index, || "decided again, it would have been allowed".to_owned());
     }
 

@@ -80,7 +80,6 @@ impl<'s> Case<'s> {
             duration_s: extend.by_s,
             starts: Some(last.opened.ends),
             urgency: Urgency::High,
-            ticket: request.filed.ticket.clone(),
             classes: last.opened.classes,
             holds: last.opened.holds,
             credential: last.opened.credential.clone(),
@@ -91,7 +90,7 @@ impl<'s> Case<'s> {
             extends: Some(last.id().clone()),
             rule: RuleId::new(&format!("role/{role}/extend")),
         };
-        self.file(&filed, reason)
+        self.file(&filed, reason, None)
     }
 
     fn first_request(&self, grant: &Grant) -> Option<&Request> {

@@ -12,10 +12,11 @@ use crate::fact::{
 use crate::id::{LoginId, PersonId, well_formed};
 use crate::person::{PersonKind, PersonState, Profile};
 use crate::policy::{Files, Policy};
+use crate::record::UNKNOWN;
 use crate::state::Person;
 
 /// Names that would be taken for something else.
-const RESERVED: [&str; 4] = ["system", "daypass", "manager", "sponsor"];
+const RESERVED: [&str; 5] = ["system", "daypass", "manager", "sponsor", UNKNOWN];
 
 impl<'s> Case<'s> {
     pub(super) fn found(&mut self, people: &[NewPerson], files: &Files) -> Result<(), Denied> {
@@ -332,7 +333,9 @@ impl<'s> Case<'s> {
         text("origin", origin)?;
         text("cause", because)?;
         let person = person.filter(|id| self.state.person(id).is_some()).cloned();
-        self.keep(LoginRefused { person, origin: origin.to_owned(), because: because.to_owned() });
+        let subject = person.clone().unwrap_or_else(|| PersonId::new(UNKNOWN));
+        let fact = LoginRefused { person, because: because.to_owned() };
+        self.keep_sealed(fact, &subject, vec![("origin", origin.to_owned())]);
         Ok(())
     }
 

@@ -150,7 +150,6 @@ impl<'s> Case<'s> {
             duration_s,
             starts: *starts,
             urgency: *urgency,
-            ticket: ticket.clone(),
             classes,
             holds: role.hold,
             credential: role.credential.clone().unwrap_or_else(|| target.credential.clone()),
@@ -161,11 +160,16 @@ impl<'s> Case<'s> {
             extends: None,
             rule: RuleId::new(&format!("role/{role_id}/who-may-ask")),
         };
-        self.file(&filed, reason)
+        self.file(&filed, reason, ticket.as_deref())
     }
 
     /// Files a request, and opens its grant at once when policy asks for nobody.
-    pub(super) fn file(&mut self, filed: &RequestFiled, reason: &str) -> Result<(), Denied> {
+    pub(super) fn file(
+        &mut self,
+        filed: &RequestFiled,
+        reason: &str,
+        ticket: Option<&str>,
+    ) -> Result<(), Denied> {
         if !reachable(self.state, filed, self.now) {
             let steps: Vec<String> = filed.steps.iter().map(step_words).collect();
             let message = format!("nobody could approve this: it needs {}", steps.join(", then "));
@@ -173,7 +177,8 @@ impl<'s> Case<'s> {
             return Err(Denied::new(Code::NoApprover, message, hint));
         }
         let person = filed.person.clone();
-        self.keep_sealed(filed.clone(), &person, vec![("reason", reason.to_owned())]);
+        let personal = vec![("reason", reason.to_owned()), ("ticket", ticket.unwrap_or_default().to_owned())];
+        self.keep_sealed(filed.clone(), &person, personal);
         if filed.steps.is_empty() {
             let asked = Narrowed { duration_s: filed.duration_s, classes: filed.classes, holds: filed.holds };
             let grant = self.grant_of(filed, asked, Vec::new())?;

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use daypass_access::action::{Class, ClassSet, Risk, RiskSet};
-use daypass_access::activity::{Activity, ActivityRecord, Intent, Outcome, SessionClosed, SessionOpened};
+use daypass_access::activity::{
+    Activity, ActivityRecord, Denied, Intent, Outcome, Refused, SessionClosed, SessionOpened,
+};
 use daypass_access::audit::{Audit, Report};
 use daypass_access::command::Ask;
 use daypass_access::fact::Sealed;
@@ -36,6 +38,12 @@ fn edit(log: &mut [Vec<u8>], old: &str, new: &str) {
     *leaf = String::from_utf8_lossy(leaf).replace(old, new).into_bytes();
 }
 
+/// What a record says of the sealed address of somebody.
+fn sealed_origin() -> Sealed {
+    let fields = [("origin".to_owned(), token(7))].into();
+    Sealed { subject: "bob".to_owned(), sha256: token(8), fields }
+}
+
 struct Story {
     world: World,
     activity: Vec<Vec<u8>>,
@@ -57,10 +65,8 @@ impl Story {
             role: "orders-fix".into(),
             grant: "G-1".into(),
             pass: "P-1".into(),
-            origin: "192.0.2.1:5000".into(),
             control: story.world.state.size(),
             ends: deadline,
-            client: "psql".into(),
             protocol: "postgres/3.2".into(),
         }));
         story
@@ -76,11 +82,14 @@ impl Story {
         let (at, seq) = (self.world.now, self.activity.len() as u64);
         let mut leaf = Vec::new();
         let none = None::<&Sealed>;
+        let origin = sealed_origin();
         match activity {
-            Activity::SessionOpened(a) => a.encode(at, seq, none, &mut leaf),
+            Activity::SessionOpened(a) => a.encode(at, seq, Some(&origin), &mut leaf),
             Activity::Intent(a) => a.encode(at, seq, none, &mut leaf),
             Activity::Outcome(a) => a.encode(at, seq, none, &mut leaf),
             Activity::SessionClosed(a) => a.encode(at, seq, none, &mut leaf),
+            Activity::Denied(a) => a.encode(at, seq, none, &mut leaf),
+            Activity::Refused(a) => a.encode(at, seq, Some(&origin), &mut leaf),
             other => panic!("{other:?}"),
         }
         assert_eq!(ActivityRecord::decode(&leaf).unwrap().activity, *activity);
@@ -95,7 +104,6 @@ impl Story {
             person: "bob".into(),
             resource: "prod-orders".into(),
             grant: "G-1".into(),
-            origin: "192.0.2.1:5000".into(),
             control,
             verb: "UPDATE".into(),
             classes: ClassSet::EMPTY.with(class),
@@ -119,6 +127,34 @@ impl Story {
             took_us: 900,
             code: "".into(),
             data_sha256: None,
+        }));
+    }
+
+    fn refused(&mut self) {
+        self.push(&Activity::Refused(Refused {
+            session: "S-2".into(),
+            person: None,
+            resource: None,
+            control: self.world.state.size(),
+            because: "unknown-pass".into(),
+        }));
+    }
+
+    /// Something nobody released in time.
+    fn denied(&mut self) {
+        self.push(&Activity::Denied(Denied {
+            session: "S-1".into(),
+            action: 1,
+            person: "bob".into(),
+            resource: "prod-orders".into(),
+            control: self.world.state.size(),
+            verb: "UPDATE".into(),
+            classes: ClassSet::EMPTY.with(Class::Write),
+            risks: RiskSet::EMPTY,
+            missing: ClassSet::EMPTY,
+            rule: "no-rule".into(),
+            because: "hold-lapsed".into(),
+            hold: None,
         }));
     }
 
@@ -294,11 +330,30 @@ fn i10_every_activity_has_who_what_when_where_and_why() {
     story.intent(1, Class::Read, RiskSet::EMPTY, None);
     for leaf in &story.activity {
         let record: serde_json::Value = serde_json::from_slice(leaf).unwrap();
-        for key in ["v", "kind", "at", "seq", "person", "resource", "grant", "origin", "control", "session"] {
+        for key in ["v", "kind", "at", "seq", "person", "resource", "grant", "control", "session"] {
             assert!(!record[key].is_null(), "{key} is missing in {record}");
         }
     }
+    let opening: serde_json::Value = serde_json::from_slice(&story.activity[0]).unwrap();
+    assert!(opening["sealed"]["fields"]["origin"].is_string() && opening["origin"].is_null(), "{opening}");
     let mut bare = Story { world: story.world.clone(), activity: story.activity.clone() };
-    edit(&mut bare.activity[1..], "\"origin\":\"192.0.2.1:5000\"", "\"origin\":\"\"");
-    insta::assert_snapshot!(found(&bare.report()).join("\n"), @"node-1 record 1: I10: no origin or verb");
+    edit(&mut bare.activity[..1], "\"origin\":", "\"other\":");
+    insta::assert_snapshot!(found(&bare.report()).join("\n"), @"node-1 record 0: I10: no origin");
+}
+
+#[test]
+fn i10_an_action_outside_of_a_session_and_a_refusal_from_nowhere_are_found() {
+    let mut story = Story::new();
+    story.refused();
+    story.denied();
+    assert_eq!(found(&story.report()), Vec::<String>::new());
+    edit(&mut story.activity[1..2], "\"origin\":", "\"other\":");
+    story.close();
+    story.intent(1, Class::Read, RiskSet::EMPTY, None);
+    story.denied();
+    insta::assert_snapshot!(found(&story.report()).join("\n"), @"
+    node-1 record 1: I10: no origin
+    node-1 record 4: I10: session `S-1` is not open
+    node-1 record 5: I10: session `S-1` is not open
+    ");
 }

@@ -14,7 +14,7 @@ async fn psql_works_and_everything_is_recorded() {
     assert_eq!(
         house.log(),
         [
-            "session-opened bob postgres/3.0",
+            "session-opened bob postgres/3.0 client=psql origin=127.0.0.1",
             "target-reached true",
             "intent 1 SELECT text=SELECT 6 * 7",
             "outcome 1 ok SELECT 1 1",
@@ -32,7 +32,33 @@ async fn a_wrong_pass_and_an_unknown_resource_get_the_same_answer_and_are_record
     let house = House::new().await;
     let said = house.psql("dp_wrong", &["SELECT 1"]).await;
     assert!(!said.ok && said.err.contains("no access: the pass is wrong"), "{said:?}");
-    assert_eq!(house.log(), ["refused orders unknown-pass"]);
+    let mut command = house.psql_command_as("bob@example.com", "dp_wrong");
+    command.args(["-c", "SELECT 1"]);
+    let stranger = crate::house::said(command).await;
+    assert_eq!((stranger.ok, stranger.err), (false, said.err));
+    assert_eq!(
+        house.log(),
+        [
+            "refused orders unknown-pass of=unknown origin=127.0.0.1",
+            "refused - unknown-pass of=unknown asked=bob@example.com origin=127.0.0.1",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_record_shows_where_somebody_is_or_what_they_call_themselves() {
+    let house = House::new().await;
+    let pass = house.pass("reader").await;
+    let said = house.psql(&pass, &["SELECT 1", "DROP TABLE t"]).await;
+    assert!(said.out == "1" && said.err.contains("denied"), "{said:?}");
+    house.psql("dp_wrong", &["SELECT 1"]).await;
+    house.log();
+    for stored in house.journal.read(0, usize::MAX).unwrap() {
+        let leaf = String::from_utf8(stored.leaf).unwrap();
+        // The one address is our own, as the target sees it.
+        assert!(!leaf.contains("127.0.0.1") || leaf.contains("\"kind\":\"target-reached\""), "{leaf}");
+        assert!(!leaf.contains("psql"), "{leaf}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -236,7 +236,7 @@ async fn limits_of_sessions_and_of_idleness() {
     .await;
     assert_eq!(first.errors()[0].0, "57P05");
     until("recorded", || house.log_of("session-closed") == ["session-closed idle 0"]);
-    assert_eq!(house.log_of("refused"), ["refused orders session-limit"]);
+    assert_eq!(house.log_of("refused"), ["refused orders session-limit origin=127.0.0.1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

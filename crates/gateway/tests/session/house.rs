@@ -290,9 +290,14 @@ impl House {
     }
 
     pub(crate) fn psql_command(&self, pass: &str) -> Command {
+        self.psql_command_as("orders", pass)
+    }
+
+    /// A psql that asks for `user`.
+    pub(crate) fn psql_command_as(&self, user: &str, pass: &str) -> Command {
         let mut command = Command::new(bin("psql"));
         let address = format!(
-            "host=127.0.0.1 port={} user=orders dbname=orders sslmode=verify-full sslrootcert={}",
+            "host=127.0.0.1 port={} user={user} dbname=orders sslmode=verify-full sslrootcert={}",
             self.port(),
             self.folder.path().join("ca.pem").display()
         );
@@ -319,14 +324,15 @@ impl House {
     pub(crate) fn log(&self) -> Vec<String> {
         let size = self.journal.size();
         until("the log is durable", || self.journal.covered().size() >= size);
-        let key = self.vault.subject_key("bob").unwrap();
-        let sealer = Sealer::new("bob", &key).unwrap();
         let stored = self.journal.read(0, usize::MAX).unwrap();
         let line = |record: &daypass_journal::Stored| {
             let opened = record.sidecar.as_ref().map(|sidecar| {
                 let sealed = sealed_in(&record.leaf).unwrap().expect("a sealed record");
-                let fields = sealer.open(&sealed, sidecar).unwrap();
+                let key = self.vault.subject_key(&sealed.subject).unwrap();
+                let fields = Sealer::new(&sealed.subject, &key).unwrap().open(&sealed, sidecar).unwrap();
+                let subject = (&*sealed.subject != "bob").then(|| format!("of={}", sealed.subject));
                 let fields = fields.iter().map(|f| format!("{}={}", f.id, String::from_utf8_lossy(&f.value)));
+                let fields = subject.into_iter().chain(fields).map(without_port);
                 fields.collect::<Vec<_>>().join(" ")
             });
             let activity = ActivityRecord::decode(&record.leaf).unwrap().activity;
@@ -341,13 +347,21 @@ impl House {
     }
 }
 
+/// A client's port is another one each time.
+fn without_port(field: String) -> String {
+    match field.rsplit_once(':') {
+        Some((origin, _)) if field.starts_with("origin=") => origin.to_owned(),
+        _ => field,
+    }
+}
+
 fn line_of(activity: &Activity<'_>) -> String {
     match activity {
         Activity::Intent(i) => format!("intent {} {}", i.action, i.verb),
         Activity::Outcome(o) => format!("outcome {} {} {} {} {}", o.action, o.result, o.tag, o.rows, o.code),
         Activity::Denied(d) => format!("denied {} {} {}", d.action, d.verb, d.because),
         Activity::Held(h) => format!("held {} {}", h.action, h.verb),
-        Activity::Refused(r) => format!("refused {} {}", r.resource, r.because),
+        Activity::Refused(r) => format!("refused {} {}", r.resource.as_deref().unwrap_or("-"), r.because),
         Activity::SessionOpened(s) => format!("session-opened {} {}", s.person, s.protocol),
         Activity::SessionClosed(s) => format!("session-closed {} {}", s.because, s.actions),
         Activity::TargetReached(t) => format!("target-reached {}", t.backend > 0 && t.from.contains(':')),

@@ -156,8 +156,8 @@ async fn a_cancel_request_reaches_what_runs_with_short_and_long_secrets() {
     })
     .await;
     let cancels = house.log_of("cancel");
-    assert_eq!(cancels.iter().filter(|line| *line == "cancel true").count(), 3);
-    assert_eq!(cancels.iter().filter(|line| *line == "cancel false").count(), 3);
+    assert_eq!(cancels.iter().filter(|line| *line == "cancel true origin=127.0.0.1").count(), 3);
+    assert_eq!(cancels.iter().filter(|line| *line == "cancel false of=unknown origin=127.0.0.1").count(), 3);
     assert_eq!(house.log_of("outcome")[0], "outcome 1 cancelled  0 57014");
 }
 

@@ -136,7 +136,8 @@ pub(crate) async fn why(
     Path(id): Path<String>,
 ) -> Result<Json<Why>, Problem> {
     let (state, activity, asked) = (app.controller.state(), app.activity.clone(), id.clone());
-    let subject = blocking(move || Ok(why::subject(&state, &activity, &asked)?)).await?;
+    let vault = app.vault.clone();
+    let subject = blocking(move || Ok(why::subject(&state, &activity, &vault, &asked)?)).await?;
     let subject = subject.filter(|subject| caller.is_auditor() || subject.person == caller.person);
     let subject = subject.ok_or_else(|| Problem::not_found("session, action, grant or request"))?;
     let about = Some(subject.person.clone());
