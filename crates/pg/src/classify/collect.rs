@@ -83,3 +83,31 @@ pub(super) fn is_some<T: Serialize + ?Sized>(value: &T) -> bool {
     let _never = value.serialize(Visit(&mut filled));
     filled.0
 }
+
+/// The names of fields in a path of fields and subscripts; what stands inside of subscripts is left out.
+pub(super) fn fields<T: Serialize + ?Sized>(path: &T) -> Vec<String> {
+    #[derive(Default)]
+    struct Fields {
+        names: Vec<String>,
+        subscripts: usize,
+    }
+    impl Visitor for Fields {
+        fn string(&mut self, text: &str) {
+            if self.subscripts == 0 {
+                self.names.push(text.to_owned());
+            }
+        }
+        fn enter(&mut self, node: &'static str) {
+            self.subscripts += usize::from(node == "AIndices");
+        }
+        fn field<T: Serialize + ?Sized>(&mut self, _node: &'static str, _field: &'static str, value: &T) {
+            let _never = value.serialize(Visit(self));
+        }
+        fn leave(&mut self, node: &'static str) {
+            self.subscripts -= usize::from(node == "AIndices");
+        }
+    }
+    let mut fields = Fields::default();
+    let _never = path.serialize(Visit(&mut fields));
+    fields.names
+}

@@ -6,7 +6,7 @@ use daypass_access::action::{Action, Class, ClassSet, Risk, RiskSet};
 use pg_query::protobuf::{AlterTableType, ObjectType, TransactionStmtKind};
 use serde::Serialize;
 
-use super::collect::{Collected, is_some, number};
+use super::collect::{Collected, fields, is_some, number};
 use super::function::{self, Effect};
 use super::visit::{Visit, Visitor};
 use super::{Plan, setting, table};
@@ -209,11 +209,8 @@ impl Visitor for Judge {
                 self.walk(value);
             }
             ("AIndirection", "indirection") => {
-                let path = Collected::of(value);
-                // The strings of subscripts are among them.
-                self.looks_at_strings |= path.nodes.contains(&"AIndices");
-                for name in path.names() {
-                    self.effect(function::field(name));
+                for name in fields(value) {
+                    self.effect(function::field(&name));
                 }
                 self.walk(value);
             }

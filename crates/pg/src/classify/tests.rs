@@ -115,6 +115,8 @@ fn fields_that_are_calls() {
         ("SELECT f.lo_unlink FROM abs(1) AS f", "read,call"),
         ("SELECT t.a, s.t.b, e.key, e.* FROM t, jsonb_each('{}') e", "read ~"),
         ("SELECT (information_schema._pg_expandarray(i.indkey)).n FROM pg_index i", "read ~"),
+        ("SELECT (ARRAY[1])[length('s')], a[b.pg], prattrs[s] FROM t s", "read ~"),
+        ("SELECT (ARRAY[1])[nextval('s')]", "read,write"),
         ("SELECT (r.keys).x, (jsonb_each(j)).*, (a[1]).value FROM r", "read ~"),
     ]);
 }
