@@ -73,6 +73,8 @@ pub struct LiveAction {
     pub person: PersonId,
     /// Where.
     pub resource: ResourceId,
+    /// The grant the session was opened under: who may see the action is asked of it, also when the session is over.
+    pub grant: GrantId,
     /// Its number in the session, from 1.
     pub action: u64,
     /// When.

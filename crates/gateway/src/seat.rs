@@ -183,6 +183,7 @@ impl Seat {
             session: self.session.clone(),
             person: self.holder.person.clone(),
             resource: self.holder.resource.clone(),
+            grant: self.holder.grant.clone(),
             action: current.number,
             at: current.at,
             kind: current.kind.clone(),

@@ -21,9 +21,10 @@ use serde::de::DeserializeOwned;
 
 use crate::live::Live;
 use crate::login::password::Passwords;
-use crate::login::throttle::{Origin, Throttle};
+use crate::login::throttle::{Claim, Origin, Throttle};
 use crate::login::token;
 use crate::problem::Problem;
+use crate::reading::TileReaders;
 
 /// Everything the routes work with.
 pub(crate) struct App {
@@ -34,6 +35,7 @@ pub(crate) struct App {
     pub(crate) live: Live,
     pub(crate) passwords: Passwords,
     pub(crate) throttle: Throttle,
+    pub(crate) tile_readers: TileReaders,
     pub(crate) log_public: bool,
     pub(crate) log_name: String,
     pub(crate) ca_pem: Option<String>,
@@ -57,12 +59,39 @@ impl App {
         Ok(self.controller.submit(Command::by_system(ask)).await?)
     }
 
+    /// Lets an attempt to prove something through. Of those turned away, the first in each wait is recorded.
+    pub(crate) async fn admit(
+        &self,
+        claim: Claim<'_>,
+        person: Option<&PersonId>,
+        peer: SocketAddr,
+    ) -> Result<(), Problem> {
+        let attempt = self.throttle.attempt(claim, Origin::from(peer.ip()), self.now());
+        let Err(wait) = attempt else { return Ok(()) };
+        if wait.first {
+            self.refused(person, peer, "throttled").await?;
+        }
+        Err(Problem::throttled(wait.wait_s))
+    }
+
+    /// Records that somebody did not prove who they are.
+    pub(crate) async fn refused(
+        &self,
+        person: Option<&PersonId>,
+        peer: SocketAddr,
+        because: &str,
+    ) -> Result<(), Problem> {
+        let (person, origin) = (person.cloned(), peer.ip().to_string());
+        self.system(Ask::RefuseLogin { person, origin, because: because.to_owned() }).await?;
+        Ok(())
+    }
+
     /// Shows a second factor again, when a code came with the request.
     pub(crate) async fn step_up(&self, caller: &Caller, code: Option<&str>) -> Result<(), Problem> {
         let Some(code) = code else { return Ok(()) };
-        let person = caller.person.as_str();
-        self.throttle.attempt(Some(person), caller.origin, self.now()).map_err(Problem::throttled)?;
-        let step = crate::login::totp::step(&self.vault, person, code, self.now());
+        let claim = Claim::Login(caller.login.id.as_str());
+        self.admit(claim, Some(&caller.person), caller.peer).await?;
+        let step = crate::login::totp::step(&self.vault, caller.person.as_str(), code, self.now());
         let shown = match step {
             Some(step) => {
                 let ask = Ask::ShowFactor { login: caller.login.id.clone(), factor_step: Some(step) };
@@ -71,15 +100,10 @@ impl App {
             None => Err(Problem::login_refused()),
         };
         if let Err(problem) = shown {
-            let ask = Ask::RefuseLogin {
-                person: Some(caller.person.clone()),
-                origin: caller.peer.ip().to_string(),
-                because: "factor".to_owned(),
-            };
-            self.system(ask).await?;
+            self.refused(Some(&caller.person), caller.peer, "factor").await?;
             return Err(problem);
         }
-        self.throttle.succeeded(person, caller.origin);
+        self.throttle.succeeded(claim, Origin::from(caller.peer.ip()), self.now());
         Ok(())
     }
 }
@@ -104,7 +128,6 @@ pub(crate) struct Caller {
     pub(crate) state: Arc<State>,
     pub(crate) now: Micros,
     pub(crate) peer: SocketAddr,
-    pub(crate) origin: Origin,
 }
 
 impl Caller {
@@ -140,7 +163,7 @@ impl FromRequestParts<Shared> for Caller {
         let login = state.authenticate_login(&hex::encode(token::hash(offered)), now);
         let login = Arc::clone(login.ok_or_else(Problem::unauthenticated)?);
         let person = login.person.clone();
-        Ok(Self { login, person, state, now, peer, origin: Origin::from(peer.ip()) })
+        Ok(Self { login, person, state, now, peer })
     }
 }
 

@@ -14,6 +14,7 @@ mod live;
 pub mod login;
 pub mod openapi;
 mod problem;
+mod reading;
 mod records;
 mod routes;
 pub mod serve;

@@ -8,6 +8,12 @@ use axum::response::{IntoResponse, Response};
 use daypass_access::command::{Code, Denied};
 use daypass_api::error::{ErrorBody, ErrorDetail};
 use daypass_control::SubmitError;
+use daypass_journal::AppendError;
+
+/// A burst is over after so many seconds.
+const BUSY_S: u64 = 1;
+/// Making room takes a person; asking more often than every so many seconds helps nobody.
+const NO_SPACE_S: u64 = 30;
 
 /// An answer that is not 2xx.
 #[derive(Clone, Debug)]
@@ -41,9 +47,9 @@ impl Problem {
     }
 
     pub(crate) fn throttled(wait_s: u64) -> Self {
-        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "throttled", "too many failed attempts");
-        problem.retry_after_s = Some(wait_s);
-        problem.hint(format!("try again in {wait_s} s"))
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "throttled", "too many failed attempts")
+            .hint(format!("try again in {wait_s} s"))
+            .again_in(wait_s)
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -63,7 +69,25 @@ impl Problem {
     }
 
     pub(crate) fn busy() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "the server is busy").hint("try again in a moment")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "the server is busy")
+            .hint("try again in a moment")
+            .again_in(BUSY_S)
+    }
+
+    /// The log has no room for this kind of record: taking access away still works, giving it does not.
+    fn no_space() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no-space",
+            "the log has no room for this, so it is not done",
+        )
+        .hint("an administrator makes room on the server's disk (`daypass doctor`); then try again")
+        .again_in(NO_SPACE_S)
+    }
+
+    fn again_in(mut self, wait_s: u64) -> Self {
+        self.retry_after_s = Some(wait_s);
+        self
     }
 
     /// Our fault: logged here, told as `failed`.
@@ -133,7 +157,8 @@ impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Denied(denied) => denied.into(),
-            SubmitError::Busy => Self::busy(),
+            SubmitError::Busy | SubmitError::Log(AppendError::Busy) => Self::busy(),
+            SubmitError::Log(AppendError::NoSpace) => Self::no_space(),
             error @ (SubmitError::Closed
             | SubmitError::Log(_)
             | SubmitError::Vault(_)
@@ -146,5 +171,31 @@ impl From<SubmitError> for Problem {
 impl From<std::io::Error> for Problem {
     fn from(error: std::io::Error) -> Self {
         Self::failed(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_cannot_take_more_now_says_when_to_come_back() {
+        for (error, code, wait_s) in [
+            (SubmitError::Busy, "busy", "1"),
+            (SubmitError::Log(AppendError::Busy), "busy", "1"),
+            (SubmitError::Log(AppendError::NoSpace), "no-space", "30"),
+        ] {
+            let problem = Problem::from(error);
+            assert_eq!(problem.code, code);
+            assert!(problem.hint.is_some());
+            let response = problem.into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), wait_s);
+        }
+        for error in [SubmitError::Closed, SubmitError::Form, SubmitError::Log(AppendError::Closed)] {
+            let response = Problem::from(error).into_response();
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(response.headers().get(header::RETRY_AFTER), None, "waiting does not help");
+        }
     }
 }

@@ -22,6 +22,7 @@ use crate::files::{self, UnlockError};
 use crate::live::Live;
 use crate::login::password::{PasswordError, Passwords};
 use crate::login::throttle::Throttle;
+use crate::reading::TileReaders;
 use crate::tls::{self, ServerCertificate, TlsError};
 use crate::{clock, http, routes};
 
@@ -163,6 +164,7 @@ pub async fn serve(config: Config) -> Result<Running, StartError> {
         live: live.clone(),
         passwords,
         throttle: Throttle::default(),
+        tile_readers: TileReaders::default(),
         log_public: config.log.public,
         log_name: config.log.name.clone(),
         postgres_host: config.postgres.public_host.clone(),

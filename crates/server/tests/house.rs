@@ -8,6 +8,7 @@ mod house {
 }
 
 use daypass_api::requests::{GrantStatus, RequestStatus};
+use daypass_server::clock;
 use house::people::Visitor;
 use house::server::House;
 use serde_json::{Value, json};
@@ -124,6 +125,10 @@ async fn guessing_is_slowed_down_and_a_colleague_at_the_same_address_is_not() {
         statuses.push(house.stranger().try_post("/v1/login", body).await.unwrap_err().status);
     }
     assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 2, "{statuses:?}");
+    let refused = alice.get("/v1/log/records?kind=login-refused").await;
+    let refused = refused["items"].as_array().unwrap();
+    let throttled = refused.iter().filter(|record| record["body"]["because"] == "throttled");
+    assert_eq!(throttled.count(), 1, "one record stands for those turned away in one wait");
     house.contractor(&alice, "bob").await;
     house.stop().await;
 }
@@ -189,6 +194,80 @@ async fn reading_is_recorded_and_following_does_not_see_itself() {
     let next = first["next"].as_str().unwrap();
     let quiet = alice.get(&format!("/v1/log/records?wait_s=1&after={next}")).await;
     assert_eq!(quiet["items"], json!([]));
+    house.stop().await;
+}
+
+/// I15: what others wrote is read with a record, except by those it was written to.
+#[tokio::test(flavor = "multi_thread")]
+async fn i15_reasons_and_names_of_others_leave_a_record() {
+    let house = House::found().await;
+    let alice = house.administrator().await;
+    let bob = house.contractor(&alice, "bob").await;
+    let ada = house.contractor(&alice, "ada").await;
+    let auditors = "[teams.auditors]\nmembers = [\"ada\"]\n";
+    house.apply_policy_with(&alice, auditors, "auditors = [\"auditors\"]\n").await;
+    let filed = bob.post("/v1/requests", json!({"resource": "prod-orders", "reason": "fix order 17"})).await;
+    let path = format!("/v1/requests/{}", filed["id"].as_str().unwrap());
+
+    for reader in [&alice, &bob] {
+        assert_eq!(reader.get(&path).await["reason"], "fix order 17");
+        reader.get("/v1/requests").await;
+    }
+    bob.get("/v1/people").await;
+    assert_eq!(reads(&alice).await, [] as [Value; 0], "alice decides it, bob wrote it");
+
+    assert_eq!(ada.get(&path).await["reason"], "fix order 17");
+    ada.get("/v1/requests").await;
+    ada.get("/v1/people").await;
+    ada.get("/v1/holds").await;
+    let read = |what: &str, records: u64, about: Value| json!([what, "ada", records, about]);
+    let expected = [
+        read("requests", 1, json!("bob")),
+        read("requests", 1, json!("bob")),
+        read("people", 2, Value::Null),
+    ];
+    assert_eq!(reads(&alice).await, expected);
+    house.stop().await;
+}
+
+/// What, by whom, how many, about whom: every reading that is not a search.
+async fn reads(auditor: &Visitor) -> Vec<Value> {
+    let found = auditor.get("/v1/log/records?kind=log-read").await;
+    let bodies = found["items"].as_array().unwrap().iter().map(|record| &record["body"]);
+    let bodies = bodies.filter(|body| body["what"] != "search");
+    bodies.map(|body| json!([body["what"], body["by"], body["records"], body["about"]])).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i15_tiles_are_not_read_unrecorded_without_the_checkpoint() {
+    let house = House::found().await;
+    let alice = house.administrator().await;
+    for _ in 0..2 {
+        // Whether it is published already does not matter: who asks for it wants to read it.
+        drop(alice.try_get("/log/control/tile/entries/000.p/1").await);
+    }
+    let whats: Vec<Value> = reads(&alice).await.iter().map(|read| read[0].clone()).collect();
+    assert_eq!(whats, ["tiles"], "one record an hour");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_is_too_long_costs_as_much_as_a_wrong_one() {
+    let house = House::found().await;
+    let alice = house.administrator().await;
+    let (mut wrong, mut long) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        for (password, took) in [("x".repeat(20), &mut wrong), ("x".repeat(10_000), &mut long)] {
+            let body = json!({"person": "alice", "password": password, "totp": "000000"});
+            let before = clock::now().0;
+            assert_eq!(house.stranger().try_post("/v1/login", body).await.unwrap_err().code, "login-refused");
+            took.push(clock::now().0 - before);
+        }
+    }
+    // A check takes some hundred times what the rest of the answer takes.
+    assert!(long.iter().min().unwrap() * 3 > *wrong.iter().min().unwrap(), "{long:?} {wrong:?}");
+    let found = alice.get("/v1/log/records?kind=login-refused").await;
+    assert!(found["items"].as_array().unwrap().iter().all(|r| r["body"]["because"] == "password"));
     house.stop().await;
 }
 

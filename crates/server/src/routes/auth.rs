@@ -12,7 +12,7 @@ use daypass_vault::{Secret, namespace};
 
 use crate::app::{App, Caller, Json, Peer, Shared};
 use crate::login::password::{self, PasswordError};
-use crate::login::throttle::Origin;
+use crate::login::throttle::{Claim, Origin};
 use crate::login::{token, totp};
 use crate::problem::Problem;
 use crate::routes::views;
@@ -42,22 +42,20 @@ pub(crate) async fn login(
     Peer(peer): Peer,
     Json(body): Json<LoginRequest>,
 ) -> Result<Json<LoginResponse>, Problem> {
-    let origin = Origin::from(peer.ip());
     let person = known(&app.controller.state(), &body.person);
-    let name = person.as_ref().map(PersonId::as_str);
-    app.throttle.attempt(name, origin, app.now()).map_err(Problem::throttled)?;
+    let claim = claim(person.as_ref(), &body.person);
+    app.admit(claim, person.as_ref(), peer).await?;
     let opened = match prove(&app, person.as_ref(), &body).await? {
         Ok(step) => open(&app, person.as_ref(), step).await,
         Err(because) => Err((because, Problem::login_refused())),
     };
     match opened {
         Ok(response) => {
-            app.throttle.succeeded(&response.person, origin);
+            app.throttle.succeeded(claim, Origin::from(peer.ip()), app.now());
             Ok(Json(response))
         }
         Err((because, problem)) => {
-            let ask = Ask::RefuseLogin { person, origin: peer.ip().to_string(), because: because.to_owned() };
-            app.system(ask).await?;
+            app.refused(person.as_ref(), peer, because).await?;
             Err(problem)
         }
     }
@@ -68,17 +66,21 @@ fn known(state: &Folded, person: &str) -> Option<PersonId> {
     state.person(&person).map(|person| person.id.clone())
 }
 
+fn claim<'a>(person: Option<&'a PersonId>, name: &'a str) -> Claim<'a> {
+    person.map_or(Claim::Nobody(name), |person| Claim::Person(person.as_str()))
+}
+
 /// The time step of the code when everything is right, or what was wrong, for the record only.
 async fn prove(
     app: &App,
     person: Option<&PersonId>,
     body: &LoginRequest,
 ) -> Result<Result<u64, &'static str>, Problem> {
-    if body.password.expose().len() > password::LEN_MAX {
-        return Ok(Err("password"));
-    }
-    let known = person.and_then(|person| app.vault.get(namespace::PASSWORD, person.as_str()));
-    let offered = Secret::new(body.password.expose().as_bytes().to_vec());
+    // What is too long is nobody's password. SECURITY: it is looked at all the same, cut, so that the answer takes as long.
+    let offered = body.password.expose().as_bytes();
+    let fits = offered.len() <= password::LEN_MAX;
+    let known = person.filter(|_| fits).and_then(|p| app.vault.get(namespace::PASSWORD, p.as_str()));
+    let offered = Secret::new(offered.get(..password::LEN_MAX).unwrap_or(offered).to_vec());
     let right = app.passwords.check(known, offered).await?;
     // The code is looked at in every case, so that the answer takes as long.
     let name = person.map_or("nobody", PersonId::as_str);
@@ -154,18 +156,15 @@ pub(crate) async fn enroll(
         )
         .hint("ask an administrator for a new one")
     };
-    let (origin, now) = (Origin::from(peer.ip()), app.now());
+    let now = app.now();
     let state = app.controller.state();
-    app.throttle
-        .attempt(known(&state, &body.person).as_ref().map(PersonId::as_str), origin, now)
-        .map_err(Problem::throttled)?;
+    let named = known(&state, &body.person);
+    let claim = claim(named.as_ref(), &body.person);
+    app.admit(claim, named.as_ref(), peer).await?;
     let code = hex::encode(token::hash(body.code.expose()));
     let invited = state.invited_with(&code, now).filter(|person| person.id.as_str() == body.person);
     let Some(person) = invited.map(|person| person.id.clone()) else {
-        let person = known(&state, &body.person);
-        let ask =
-            Ask::RefuseLogin { person, origin: peer.ip().to_string(), because: "invitation".to_owned() };
-        app.system(ask).await?;
+        app.refused(named.as_ref(), peer, "invitation").await?;
         return Err(refused());
     };
     // One at a time from here on: vault and log change together.
@@ -187,7 +186,7 @@ pub(crate) async fn enroll(
     }
     let factors = vec!["password".to_owned(), "totp".to_owned()];
     app.system(Ask::Enroll { person: person.clone(), invitation_sha256: code, factors }).await?;
-    app.throttle.succeeded(person.as_str(), origin);
+    app.throttle.succeeded(claim, Origin::from(peer.ip()), app.now());
     Ok(Json(EnrollResponse {
         person: person.to_string(),
         totp_seed: Hidden(factor.base32.expose().to_owned()),

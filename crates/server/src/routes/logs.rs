@@ -1,11 +1,10 @@
-//! Reading the logs. INVARIANT: I15. Every reading is a record before anything is shown.
+//! Reading the logs. INVARIANT: I15. Every reading is a record before anything is shown (`reading.rs`).
 
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use daypass_access::command::Ask;
 use daypass_access::id::{GrantId, PersonId, ResourceId};
 use daypass_access::time::Micros;
 use daypass_api::log::{AccessAt, AccessHolder, Record, RecordPage, RecordQuery, Why};
@@ -14,6 +13,7 @@ use utoipa::IntoParams;
 
 use crate::app::{App, Asked, Caller, Json, Path, Shared};
 use crate::problem::Problem;
+use crate::reading::reads;
 use crate::records::{self, Cursor, Found, Named};
 use crate::routes::requests::WAIT_S_MAX;
 use crate::routes::views;
@@ -31,27 +31,6 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Problem::failed(&error))?
-}
-
-/// Records that somebody reads; refuses who may not.
-async fn reads(
-    app: &App,
-    caller: &Caller,
-    log: &str,
-    what: &str,
-    query: String,
-    records: usize,
-    about: Option<PersonId>,
-) -> Result<(), Problem> {
-    let ask = Ask::ReadLog {
-        log: log.to_owned(),
-        what: what.to_owned(),
-        query,
-        records: u64::try_from(records).unwrap_or(u64::MAX),
-        about,
-    };
-    app.controller.submit(caller.asks(ask)).await?;
-    Ok(())
 }
 
 /// Records of both logs, in time order. Auditors and administrators; everybody for their own.

@@ -13,16 +13,23 @@ use daypass_api::{Done, List};
 use crate::app::{App, Caller, Json, Path, Shared};
 use crate::login::token;
 use crate::problem::Problem;
+use crate::reading::OfOthers;
 use crate::routes::views;
 
 /// Everybody, for administrators and auditors; oneself, for everybody.
 #[utoipa::path(get, path = "/v1/people", tag = "people", responses((status = 200, body = List<Person>)), security(("login" = [])))]
 pub(crate) async fn list(State(app): State<Shared>, caller: Caller) -> Result<Json<List<Person>>, Problem> {
     let all = caller.is_auditor();
-    let mut items = Vec::new();
+    let (mut items, mut others) = (Vec::new(), OfOthers::default());
     for person in caller.state.people().filter(|person| all || person.id == caller.person) {
-        items.push(view(&app, &caller, person).await?);
+        let seen = view(&app, &caller, person).await?;
+        let opens = seen.name.is_some() || seen.email.is_some();
+        if opens && !caller.state.same_human(&person.id, &caller.person) {
+            others.add(&person.id);
+        }
+        items.push(seen);
     }
+    others.record(&app, &caller, "people").await?;
     Ok(Json(List { items }))
 }
 

@@ -7,7 +7,7 @@ use daypass_access::action::{Class, ClassSet};
 use daypass_access::command::Ask;
 use daypass_access::fact::{Fact, Narrowing, Urgency};
 use daypass_access::id::{RequestId, ResourceId, RoleId};
-use daypass_access::state::RequestState;
+use daypass_access::state::{Request as Folded, RequestState};
 use daypass_access::time::Micros;
 use daypass_api::List;
 use daypass_api::requests::{ApproveRequest, Because, Narrow, NewRequest, Request};
@@ -16,6 +16,7 @@ use utoipa::IntoParams;
 
 use crate::app::{App, Asked, Caller, Json, Path, Shared};
 use crate::problem::Problem;
+use crate::reading::{OfOthers, written_to};
 use crate::routes::views;
 
 /// Longest wait of a long poll, in seconds.
@@ -51,10 +52,11 @@ pub(crate) async fn list(
         .filter(|request| query.mine != Some(true) || request.filed.person == caller.person)
         .filter(|request| views::sees_request(&caller, request))
         .take(limit);
-    let mut items = Vec::new();
+    let (mut items, mut others) = (Vec::new(), OfOthers::default());
     for request in wanted {
-        items.push(views::request(&app, &caller, request).await?);
+        items.push(view(&app, &caller, request, &mut others).await?);
     }
+    others.record(&app, &caller, "requests").await?;
     Ok(Json(List { items }))
 }
 
@@ -89,7 +91,26 @@ async fn after(app: &App, mut caller: Caller, id: &RequestId) -> Result<Json<Req
     (caller.state, caller.now) = (app.controller.state(), app.now());
     let request = caller.state.request(id).cloned().filter(|request| views::sees_request(&caller, request));
     let request = request.ok_or_else(|| Problem::not_found("request"))?;
-    Ok(Json(views::request(app, &caller, &request).await?))
+    let mut others = OfOthers::default();
+    let seen = view(app, &caller, &request, &mut others).await?;
+    others.record(app, &caller, "requests").await?;
+    Ok(Json(seen))
+}
+
+/// The request as the caller sees it; notes when it opens what others wrote to others.
+async fn view(
+    app: &App,
+    caller: &Caller,
+    request: &Folded,
+    others: &mut OfOthers,
+) -> Result<Request, Problem> {
+    let seen = views::request(app, caller, request).await?;
+    let mut approvals = seen.steps.iter().flat_map(|step| &step.approvals);
+    let opens = seen.reason.is_some() || seen.comment.is_some() || approvals.any(|a| a.comment.is_some());
+    if opens && !written_to(caller, request) {
+        others.add(&request.filed.person);
+    }
+    Ok(seen)
 }
 
 /// How long to wait.

@@ -13,6 +13,7 @@ use utoipa::IntoParams;
 
 use crate::app::{Asked, Caller, Json, Path, Shared};
 use crate::problem::Problem;
+use crate::reading::OfOthers;
 use crate::routes::views;
 
 fn sees(caller: &Caller, session: &Session) -> bool {
@@ -90,9 +91,17 @@ pub(crate) async fn holds(
     let state = std::sync::Arc::clone(&caller.state);
     let wanted =
         state.holds().filter(|hold| query.all == Some(true) || hold.state(caller.now) == HoldState::Waiting);
-    let mut items: Vec<Hold> = wanted
-        .filter_map(|hold| views::hold(&caller, hold, app.live.held_text(&hold.opened.session)))
-        .collect();
+    let (mut items, mut others): (Vec<Hold>, _) = (Vec::new(), OfOthers::default());
+    for hold in wanted {
+        let text = app.live.held_text(&hold.opened.session);
+        let Some(seen) = views::hold(&caller, hold, text) else { continue };
+        let own = state.same_human(&hold.opened.person, &caller.person);
+        if seen.text.is_some() && !own && !views::may_release(&caller, hold) {
+            others.add(&hold.opened.person);
+        }
+        items.push(seen);
+    }
+    others.record(&app, &caller, "holds").await?;
     items.sort_by_key(|hold| hold.opened_at);
     Ok(Json(List { items }))
 }

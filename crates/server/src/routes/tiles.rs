@@ -3,26 +3,26 @@
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use daypass_access::command::Ask;
 use daypass_ledger::tile::TileFile;
 
 use crate::app::{Caller, Path, Shared};
 use crate::files;
 use crate::problem::Problem;
+use crate::reading::reads;
 
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 
 /// A published file of a log. Auditors and administrators, or everybody when the configuration says `[log] public = true`.
-/// Reading the checkpoint stands for reading the log, and is recorded.
+/// Recorded when the checkpoint is read, or a tile an hour after the last record.
 #[utoipa::path(get, path = "/log/{name}/{path}", tag = "log", params(("name" = String, Path), ("path" = String, Path)), responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>)), security((), ("login" = [])))]
 pub(crate) async fn file(
     State(app): State<Shared>,
     Path((name, path)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let journal = match name.as_str() {
-        "control" => app.controller.journal(),
-        "activity" => &app.activity,
+    let (log, journal) = match name.as_str() {
+        "control" => ("control", app.controller.journal()),
+        "activity" => ("activity", &app.activity),
         _ => return Err(Problem::not_found("log")),
     };
     let tile = TileFile::parse(&path);
@@ -37,15 +37,12 @@ pub(crate) async fn file(
         if !caller.is_auditor() {
             return Err(Problem::not_allowed());
         }
-        if tile.is_none() {
-            let ask = Ask::ReadLog {
-                log: name.clone(),
-                what: "tiles".to_owned(),
-                query: String::new(),
-                records: journal.covered().size(),
-                about: None,
-            };
-            app.controller.submit(caller.asks(ask)).await?;
+        let login = caller.login_id();
+        // SECURITY: who knows the size needs no checkpoint, so the first tile is recorded just as well.
+        if tile.is_none() || !app.tile_readers.is_recorded(login, log, caller.now) {
+            let records = usize::try_from(journal.covered().size()).unwrap_or(usize::MAX);
+            reads(&app, &caller, log, "tiles", String::new(), records, None).await?;
+            app.tile_readers.recorded(login, log, caller.now);
         }
     }
     let Some(tile) = tile else {
@@ -54,7 +51,7 @@ pub(crate) async fn file(
     };
     // The path is written from the parsed tile: nothing of the request reaches the file system.
     let folder =
-        if name == "control" { files::control(&app.data_dir) } else { files::activity(&app.data_dir) };
+        if log == "control" { files::control(&app.data_dir) } else { files::activity(&app.data_dir) };
     let bytes = tokio::task::spawn_blocking(move || std::fs::read(folder.join(tile.path()))).await;
     let bytes = bytes.map_err(|error| Problem::failed(&error))?;
     let bytes = match bytes {

@@ -1,6 +1,7 @@
 //! From the state to what the API shows. What may be seen is decided here, what may be done never is: that is `decide`.
 
 use daypass_access::action::{Class, ClassSet, RiskSet};
+use daypass_access::decide::{may_approve, may_decide};
 use daypass_access::id::PersonId;
 use daypass_access::policy::{Approver, ExtendApproval, Step};
 use daypass_access::state::{Grant, GrantState, Hold, HoldState, Request, RequestState, State};
@@ -33,9 +34,10 @@ pub(crate) fn risks(risks: RiskSet) -> Vec<String> {
     risks.iter().map(|risk| risk.name().to_owned()).collect()
 }
 
-/// People who could satisfy a step of `requester`'s request, by the policy in force.
-pub(crate) fn candidates(state: &State, requester: &PersonId, step: &Step, now: Micros) -> Vec<PersonId> {
-    let profile = state.person(requester).map(|person| &person.profile);
+/// People who may satisfy step `number` of a request now. Who could is gathered from the policy in force, who may is
+/// [`may_approve`]'s word, so that what is shown is what will be decided.
+fn candidates(state: &State, request: &Request, number: u32, step: &Step, now: Micros) -> Vec<PersonId> {
+    let profile = state.person(&request.filed.person).map(|person| &person.profile);
     let mut people: Vec<PersonId> = Vec::new();
     for approver in &step.any_of {
         match approver {
@@ -48,9 +50,9 @@ pub(crate) fn candidates(state: &State, requester: &PersonId, step: &Step, now: 
             }
         }
     }
-    people.retain(|person| !state.same_human(person, requester) && state.in_good_standing(person, now));
     people.sort_unstable();
     people.dedup();
+    people.retain(|person| may_approve(state, request, number, person, now).is_some());
     people
 }
 
@@ -65,11 +67,7 @@ pub(crate) fn sees_request(caller: &Caller, request: &Request) -> bool {
     let state = &caller.state;
     state.same_human(&caller.person, &request.filed.person)
         || caller.is_auditor()
-        || request
-            .filed
-            .steps
-            .iter()
-            .any(|step| candidates(state, &request.filed.person, step, caller.now).contains(&caller.person))
+        || may_decide(state, request, &caller.person, caller.now)
         || request.approvals.iter().any(|approval| approval.by == caller.person)
 }
 
@@ -96,7 +94,7 @@ pub(crate) async fn request(app: &App, caller: &Caller, request: &Request) -> Re
             let comment = personal_text(app, approval.index, "comment").await?;
             approvals.push(api::Approval { person: approval.by.to_string(), at: approval.at.0, comment });
         }
-        let candidates = candidates(state, &filed.person, step, now);
+        let candidates = candidates(state, request, number, step, now);
         let already = |person: &PersonId| request.approvals.iter().any(|a| state.same_human(&a.by, person));
         let satisfied = approvals.len() as u64 >= u64::from(step.count);
         let status = match open {
@@ -104,7 +102,9 @@ pub(crate) async fn request(app: &App, caller: &Caller, request: &Request) -> Re
             Some(open) if open == number => "open",
             Some(_) | None => "waiting",
         };
-        can_approve |= status == "open" && candidates.contains(&caller.person) && !already(&caller.person);
+        can_approve |= status == "open"
+            && may_approve(state, request, number, &caller.person, now).is_some()
+            && !already(&caller.person);
         steps.push(api::Step {
             words: step_words(step),
             candidates: candidates
@@ -232,26 +232,24 @@ pub(crate) fn grant(app: &App, state: &State, grant: &Grant, now: Micros) -> api
     }
 }
 
-/// People who could release a hold: those who could have approved its grant, and those who may release any.
-fn releasers(state: &State, hold: &Hold, now: Micros) -> Vec<PersonId> {
-    let person = &hold.opened.person;
-    let grant = state.grant(&hold.opened.grant);
-    let request = grant.and_then(|grant| state.request(&grant.opened.request));
-    let steps = request.map(|request| request.filed.steps.as_slice()).unwrap_or_default();
-    let mut people: Vec<PersonId> =
-        steps.iter().flat_map(|step| candidates(state, person, step, now)).collect();
-    let teams = &state.policy().system.may_release;
-    people.extend(
-        teams.iter().filter_map(|team| state.policy().teams.get(team)).flat_map(|t| t.members.clone()),
-    );
-    people.retain(|other| !state.same_human(other, person) && state.in_good_standing(other, now));
-    people
+/// Whether the caller may let a held action go on: as one who may decide the request its access began with, or as one of
+/// those who may release any; never their own.
+pub(crate) fn may_release(caller: &Caller, hold: &Hold) -> bool {
+    let (state, now, policy) = (&caller.state, caller.now, caller.state.policy());
+    if state.same_human(&caller.person, &hold.opened.person) || !state.in_good_standing(&caller.person, now) {
+        return false;
+    }
+    let root = state.grant(&hold.opened.grant).and_then(|grant| state.grant(&grant.root));
+    let request = root.and_then(|root| state.request(&root.opened.request));
+    policy.is_member(&caller.person, &policy.system.may_release)
+        || request.is_some_and(|request| may_decide(state, request, &caller.person, now))
 }
 
-/// A hold, when the caller may see it; `text` is what the gateway shows of the action.
+/// A hold, when the caller may see it; `text` is what the gateway shows of the action its session holds now, which is this
+/// one only as long as it waits.
 pub(crate) fn hold(caller: &Caller, hold: &Hold, text: Option<String>) -> Option<HoldView> {
     let (state, now) = (&caller.state, caller.now);
-    let could_decide = releasers(state, hold, now).contains(&caller.person);
+    let could_decide = may_release(caller, hold);
     let own = state.same_human(&caller.person, &hold.opened.person);
     if !own && !could_decide && !caller.is_auditor() {
         return None;
@@ -269,7 +267,7 @@ pub(crate) fn hold(caller: &Caller, hold: &Hold, text: Option<String>) -> Option
         grant: hold.opened.grant.to_string(),
         resource: hold.opened.resource.to_string(),
         risks: risks(hold.opened.risks),
-        text,
+        text: text.filter(|_| status == "waiting"),
         rows: hold.opened.rows_estimate,
         status: status.to_owned(),
         opened_at: hold.at.0,

@@ -81,15 +81,20 @@ impl House {
 
     /// A policy with one resource that one team may ask for and another approves.
     pub(crate) async fn apply_policy(&self, by: &Visitor) {
+        self.apply_policy_with(by, "", "").await;
+    }
+
+    /// The same, with more teams and more of the system.
+    pub(crate) async fn apply_policy_with(&self, by: &Visitor, teams: &str, system: &str) {
         let files = json!({
             "resources.toml": "[resources.prod-orders]\nkind = \"postgres\"\naddress = \"127.0.0.1:1\"\ndatabase = \"orders\"\n\
                 tls = \"off\"\ncredential = \"prod-orders\"\nlabels = { system = \"orders\" }\n",
             "roles.toml": "[roles.orders-fix]\nselect = { system = \"orders\" }\nwho_may_ask = [\"contractors\"]\n\
                 allow = [\"read\", \"write\"]\ndefault_duration = \"1h\"\nmax_duration = \"4h\"\n\
                 [[roles.orders-fix.steps]]\nany_of = [\"leads\"]\ncount = 1\n",
-            "teams.toml": "[teams.administrators]\nmembers = [\"alice\"]\n[teams.leads]\nmembers = [\"alice\"]\n\
-                [teams.contractors]\nmembers = [\"bob\"]\n",
-            "system.toml": "[system]\nadministrators = [\"administrators\"]\n",
+            "teams.toml": format!("[teams.administrators]\nmembers = [\"alice\"]\n[teams.leads]\nmembers = [\"alice\"]\n\
+                [teams.contractors]\nmembers = [\"bob\"]\n{teams}"),
+            "system.toml": format!("[system]\nadministrators = [\"administrators\"]\n{system}"),
         });
         by.post("/v1/policy/apply", json!({"files": files})).await;
     }
