@@ -55,14 +55,14 @@ impl Out {
     /// The result as JSON.
     pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Trouble> {
         let text = serde_json::to_string_pretty(value).map_err(|error| Trouble::Output(error.into()))?;
-        Ok(writeln!(io::stdout(), "{text}")?)
+        Ok(writeln!(io::stdout(), "{}", escaped(&text))?)
     }
 
     /// The result as one line of JSON, for streams.
     pub(crate) fn json_line(&self, value: &impl Serialize) -> Result<(), Trouble> {
         let text = serde_json::to_string(value).map_err(|error| Trouble::Output(error.into()))?;
         let mut out = io::stdout().lock();
-        writeln!(out, "{text}")?;
+        writeln!(out, "{}", escaped(&text))?;
         Ok(out.flush()?)
     }
 
@@ -138,6 +138,20 @@ pub(crate) fn clean(text: &str) -> String {
         .collect()
 }
 
+/// [`clean`] for JSON, which is read by people too: nothing is lost, what could drive a terminal is written as `\uXXXX`.
+/// Outside of strings JSON has no such characters but line ends.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && (c.is_control() || is_direction_mark(c)) {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
 fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -185,6 +199,10 @@ mod tests {
     #[test]
     fn what_others_wrote_cannot_drive_the_terminal() {
         assert_eq!(clean("a\u{1b}[2Jb\rc\u{202e}d"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d");
+        let value = serde_json::json!({"text": "a\u{1b}[2J\u{9b}2J\u{202e}d\n", "b": 1});
+        let text = escaped(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(!text.chars().any(|c| c != '\n' && (c.is_control() || is_direction_mark(c))), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
         assert_eq!(short("select  *\n from t", 10), "select * …");
     }
 }

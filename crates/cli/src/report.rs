@@ -4,6 +4,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use crate::out::clean;
 use crate::trouble::{Refusal, Trouble};
 
 /// Exit codes, as `daypass --help` tells them.
@@ -50,9 +51,10 @@ impl Report {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "error: {}", self.message)?;
+        // SECURITY: messages repeat what others wrote, and what files and servers said.
+        writeln!(f, "error: {}", clean(&self.message))?;
         match &self.hint {
-            Some(hint) => writeln!(f, "hint: {hint}"),
+            Some(hint) => writeln!(f, "hint: {}", clean(hint)),
             None => Ok(()),
         }
     }

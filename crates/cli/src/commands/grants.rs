@@ -242,4 +242,12 @@ mod tests {
 "#);
         insta::assert_snapshot!(written(PassFormat::Pgpass, &pass(), "::1", "orders", None), @r#"\:\:1:5440:orders:prod-orders/orders-fix:dp_abc"#);
     }
+
+    #[test]
+    fn an_extension_that_waits_says_what_stays_as_it_is() {
+        let out = crate::out::Out::new(false);
+        let c = Context { home: home::Home::at(std::path::Path::new("home")), out, server: None };
+        let extended = Extended { request: "R-2".into(), grant: None };
+        insta::assert_snapshot!(extended_words(&c, &extended), @"asked: R-2 waits for an approval; sessions go on until the old end");
+    }
 }

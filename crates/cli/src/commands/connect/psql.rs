@@ -108,7 +108,7 @@ async fn accept(listener: UnixListener, route: Route) {
 
 fn start(route: &Route, kept: &Kept, folder: &Path, args: &ConnectArgs) -> Result<Child, Trouble> {
     let own = env::current_exe().map_err(Trouble::file("daypass", "find our own program"))?;
-    let own = own.display().to_string().replace('\'', r"'\''");
+    let word = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let quote = |text: &str| format!("'{}'", text.replace('\\', r"\\").replace('\'', r"\'"));
     let conninfo = format!(
         "host={} port=5432 user={} dbname={}",
@@ -122,7 +122,7 @@ fn start(route: &Route, kept: &Kept, folder: &Path, args: &ConnectArgs) -> Resul
     }
     command
         .arg("-v")
-        .arg(format!(r"e=\! '{own}' extend {}", kept.grant().resource))
+        .arg(format!(r"e=\! {} extend {}", word(&own.display().to_string()), word(&kept.grant().resource)))
         .arg("-d")
         .arg(conninfo)
         .args(&args.rest)
