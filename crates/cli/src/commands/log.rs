@@ -158,7 +158,13 @@ fn details(record: &Record) -> String {
         "session", "action", "request", "grant", "role", "verb", "tag", "rows", "sqlstate", "reason", "by",
         "hold", "ends", "status",
     ];
-    let mut parts: Vec<String> = record.opened.values().cloned().collect();
+    let say = |(name, value): (&String, &String)| match name.as_str() {
+        "origin" => format!("from {value}"),
+        "client" => format!("with {value}"),
+        "asked" => format!("asked for {value}"),
+        _ => value.clone(),
+    };
+    let mut parts: Vec<String> = record.opened.iter().map(say).collect();
     for name in FACTS {
         match record.body.get(name) {
             Some(Value::String(text)) if !text.is_empty() => parts.push(format!("{name} {text}")),
