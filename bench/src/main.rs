@@ -1,6 +1,6 @@
 //! Benchmarks: each run prints ratios against what the machine, or a peer, does in the same run.
 //!
-//! `cargo run --release -p daypass-bench -- [journal|verify|pg [folder]]`; without a name, all of them. The folder is where files are written; by default a new
+//! `cargo run --release -p daypass-bench -- [journal|verify|pg|hold [folder]]`; without a name, all of them. The folder is where files are written; by default a new
 //! one beside the build, because a temporary folder may be in memory.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its numbers")]
@@ -22,12 +22,13 @@ fn main() -> ExitCode {
         "journal" => folder(arguments.next()).and_then(|dir| journal::run(dir.path())),
         "verify" => folder(arguments.next()).and_then(|dir| verify::run(dir.path())),
         "pg" => folder(arguments.next()).and_then(|dir| pg::run(dir.path())),
+        "hold" => folder(arguments.next()).and_then(|dir| pg::hold(dir.path())),
         "" => folder(None).and_then(|dir| {
             journal::run(dir.path())?;
             verify::run(dir.path())?;
             pg::run(dir.path())
         }),
-        _ => Err("name a benchmark: `journal`, `verify` or `pg`; or none, for all of them".into()),
+        _ => Err("name a benchmark: `journal`, `verify` or `pg` (`hold` starts what `pg` measures, for a profiler); or none, for all".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

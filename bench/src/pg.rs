@@ -10,7 +10,7 @@ mod ways;
 use std::path::Path;
 use std::time::Duration;
 
-use daypass_e2e::PATIENCE;
+use daypass_e2e::{Endpoint, PATIENCE};
 
 use crate::{Outcome, fdatasync};
 use measure::{Cell, median};
@@ -43,6 +43,25 @@ pub(crate) fn run(folder: &Path) -> Outcome {
     })?;
     report.after(&fdatasync::measure(folder, 5000)?);
     report.finish(Path::new("bench/results/latest.md"))
+}
+
+/// Starts what [`run`] measures and keeps it until the input ends, for a profiler and a pgbench by hand.
+#[expect(clippy::print_stdout, reason = "says how to reach it")]
+pub(crate) fn hold(folder: &Path) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let ways = Ways::start(folder, SCALE).await?;
+        for way in ways.all() {
+            let Endpoint { host, port, user, password, database, .. } = &way.endpoint;
+            println!(
+                "{} pid={} PGPASSWORD={password} pgbench -S 'host={host} port={port} user={user} dbname={database} sslmode=require'",
+                way.name,
+                way.proxy.unwrap_or_default()
+            );
+        }
+        tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink())).await??;
+        Ok(())
+    })
 }
 
 /// `pgbench -S` in both modes at 1, 8 and 32 clients.
