@@ -8,6 +8,7 @@
 //! Sessions are pinned to one of a few single-threaded runtimes; what is not a session (accepting, supervising, cancel
 //! requests, holds) runs on a runtime of its own, so that no client delays another one's way in.
 
+mod bell;
 mod estimate;
 pub mod front;
 mod hold;
@@ -28,8 +29,8 @@ mod words;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ use tokio::sync::{broadcast, watch};
 pub use live::{EndReason, LiveAction, LiveKind, SessionState, SessionView};
 
 use crate::node::Node;
-use crate::pump::SharedGrammar;
+use crate::pump::Shared;
 use crate::tls::FrontTls;
 
 /// Limits of one gateway.
@@ -76,7 +77,7 @@ pub struct Config {
     pub gate: Gating,
     /// Limits.
     pub limits: Limits,
-    /// Threads for sessions; 0 for one per core.
+    /// Threads for sessions; 0 for one per two cores: the log and the kernel need the others.
     pub threads: usize,
 }
 
@@ -119,18 +120,17 @@ impl Gateway {
         let node = Node::new(config, controller, journal, vault, house.handle().clone());
         let node = Arc::new(node);
         let count = match config.threads {
-            0 => std::thread::available_parallelism().map_or(2, usize::from),
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
             count => count,
         };
         let mut threads = Vec::new();
         let mut workers = Vec::new();
         for number in 0..count {
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            workers.push(Worker {
-                handle: runtime.handle().clone(),
-                grammar: grammar(),
-                load: Arc::default(),
-            });
+            let shared = Arc::<Shared>::default();
+            let (ringing, log) = (Arc::clone(&shared), node.journal.clone());
+            runtime.spawn(async move { ringing.bell.ring(&log).await });
+            workers.push(Worker { handle: runtime.handle().clone(), shared, load: Arc::default() });
             threads.push(thread(format!("sessions-{number}"), runtime, stopped.clone())?);
         }
         house.spawn(supervise::run(Arc::clone(&node)));
@@ -207,12 +207,8 @@ impl Drop for GatewayHandle {
 /// One thread that runs sessions.
 struct Worker {
     handle: Handle,
-    grammar: SharedGrammar,
+    shared: Arc<Shared>,
     load: Arc<AtomicUsize>,
-}
-
-fn grammar() -> SharedGrammar {
-    Arc::new(Mutex::new(daypass_pg::classify::Classifier::new()))
 }
 
 fn thread(name: String, runtime: Runtime, mut stopped: watch::Receiver<bool>) -> io::Result<JoinHandle<()>> {
@@ -245,11 +241,11 @@ async fn accept(listener: TcpListener, node: Arc<Node>, workers: Vec<Worker>) {
             continue;
         }
         let Ok(tcp) = tcp.into_std() else { continue };
-        let (node, grammar) = (Arc::clone(&node), Arc::clone(&worker.grammar));
+        let (node, shared) = (Arc::clone(&node), Arc::clone(&worker.shared));
         let counted = [Counted::new(&connections), Counted::new(&worker.load)];
         worker.handle.spawn(async move {
             if let Ok(tcp) = tokio::net::TcpStream::from_std(tcp) {
-                life::serve(node, grammar, tcp, peer).await;
+                life::serve(node, shared, tcp, peer).await;
             }
             drop(counted);
         });

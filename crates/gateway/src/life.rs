@@ -26,7 +26,7 @@ use crate::front::{self, Arrival, Hello};
 use crate::live::EndReason;
 use crate::node::Node;
 use crate::parameters;
-use crate::pump::{ClientStream, Pump, SharedGrammar};
+use crate::pump::{ClientStream, Pump, Shared};
 use crate::recorder::SessionRecorder;
 use crate::sealing::{self, SealFailed, Sealing};
 use crate::seat::Seat;
@@ -34,11 +34,11 @@ use crate::target::{Unreached, Way};
 use crate::upstream::Upstream;
 
 /// Serves one accepted connection to its end.
-pub(crate) async fn serve(node: Arc<Node>, grammar: SharedGrammar, tcp: TcpStream, peer: SocketAddr) {
+pub(crate) async fn serve(node: Arc<Node>, shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
     match front::arrive(tcp, &node.tls).await {
         Ok(Arrival::Start(hello)) => {
             if let Some(open) = enter(&node, *hello, peer).await {
-                run(&node, grammar, open).await;
+                run(&node, shared, open).await;
             }
         }
         Ok(Arrival::Cancel(key)) => cancel(&node, &key, peer),
@@ -226,9 +226,9 @@ async fn refuse(
 }
 
 /// Runs a seated session to its end and records that.
-async fn run(node: &Arc<Node>, grammar: SharedGrammar, open: Open) {
+async fn run(node: &Arc<Node>, shared: Arc<Shared>, open: Open) {
     let (seat, began) = (Arc::clone(&open.seat), node.now());
-    let (reason, counts) = match open_session(node, open, grammar).await {
+    let (reason, counts) = match open_session(node, open, shared).await {
         Ok(pump) => pump.run().await,
         Err(reason) => (reason, daypass_pg::session::Counts::default()),
     };
@@ -251,7 +251,7 @@ async fn run(node: &Arc<Node>, grammar: SharedGrammar, open: Open) {
 }
 
 /// Records the session, reaches the target, welcomes the client.
-async fn open_session(node: &Arc<Node>, open: Open, grammar: SharedGrammar) -> Result<Pump, EndReason> {
+async fn open_session(node: &Arc<Node>, open: Open, shared: Arc<Shared>) -> Result<Pump, EndReason> {
     let Open { mut hello, seat, entitlement, way, parameters } = open;
     let opened = record_opened(node, &seat, &hello, &entitlement);
     let durable = match opened {
@@ -299,7 +299,7 @@ async fn open_session(node: &Arc<Node>, open: Open, grammar: SharedGrammar) -> R
     let session = Session::new(seat.holder.resource.clone(), node.gate, dialect);
     let recorder = SessionRecorder::new(Arc::clone(node), Arc::clone(&seat), sealer);
     let sides = (hello.stream, stream);
-    Ok(Pump::new(Arc::clone(node), seat, sides, session, recorder, entitlement, grammar, (way, welcome.key)))
+    Ok(Pump::new(Arc::clone(node), seat, sides, session, recorder, entitlement, shared, (way, welcome.key)))
 }
 
 fn record_opened(node: &Node, seat: &Seat, hello: &Hello, entitlement: &Entitlement) -> Result<u64, Untaken> {

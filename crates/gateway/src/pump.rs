@@ -14,13 +14,15 @@ use std::time::Duration;
 use bytes::BytesMut;
 use daypass_access::pipeline::Entitlement;
 use daypass_access::time::Micros;
-use daypass_pg::session::{Counts, Grammar, Session, Stop, Turn};
+use daypass_pg::classify::Classifier;
+use daypass_pg::session::{Counts, Session, Stop, Turn};
 use daypass_pg::startup::CancelKey;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
 
+use crate::bell::Bell;
 use crate::life::LAST_WORDS;
 use crate::live::EndReason;
 use crate::node::Node;
@@ -30,8 +32,14 @@ use crate::target::Way;
 use crate::upstream::TargetStream;
 use crate::{hold, words};
 
-/// Reads statements; shared by the sessions of one worker, so that they share what it remembers.
-pub(crate) type SharedGrammar = Arc<Mutex<dyn Grammar + Send>>;
+/// What the sessions of one worker share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Reads statements, and remembers what it read.
+    pub(crate) grammar: Mutex<Classifier>,
+    /// Tells when records are durable.
+    pub(crate) bell: Bell,
+}
 
 /// The way to a person.
 pub(crate) type ClientStream = TlsStream<TcpStream>;
@@ -55,7 +63,7 @@ pub(crate) struct Pump {
     recorder: SessionRecorder,
     entitlement: Arc<Entitlement>,
     ends: Option<Micros>,
-    grammar: SharedGrammar,
+    shared: Arc<Shared>,
     way: (Way, Option<CancelKey>),
     timer: Pin<Box<Sleep>>,
     /// When something last happened on either side.
@@ -82,7 +90,7 @@ impl Pump {
         session: Session,
         recorder: SessionRecorder,
         entitlement: Arc<Entitlement>,
-        grammar: SharedGrammar,
+        shared: Arc<Shared>,
         way: (Way, Option<CancelKey>),
     ) -> Self {
         let ends = entitlement.deadline(node.now());
@@ -97,7 +105,7 @@ impl Pump {
             recorder,
             entitlement,
             ends,
-            grammar,
+            shared,
             way,
             timer,
             active,
@@ -146,7 +154,7 @@ impl Pump {
                 continue;
             }
             let waits_for = self.session.waits_for();
-            if waits_for.is_some_and(|index| self.node.journal.wake_when_covered(index, cx.waker())) {
+            if waits_for.is_some_and(|index| self.shared.bell.wait(&self.node.journal, index, cx.waker())) {
                 continue;
             }
             break;
@@ -156,7 +164,7 @@ impl Pump {
 
     /// Runs the machine with what it may know now.
     fn with_turn<R>(&mut self, f: impl FnOnce(&mut Session, &mut Turn<'_>) -> R) -> R {
-        let mut grammar = self.grammar.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut grammar = self.shared.grammar.lock().unwrap_or_else(PoisonError::into_inner);
         let mut turn = Turn {
             now: self.node.now(),
             covered: self.node.journal.covered(),

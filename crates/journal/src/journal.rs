@@ -338,6 +338,12 @@ impl Journal {
         read::read(&self.shared, self.covered().size(), from, max)
     }
 
+    /// Whether the log is closed: what is not covered by now never will be.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.ended.load(Ordering::SeqCst)
+    }
+
     /// Number of records appended, durable or not.
     #[must_use]
     pub fn size(&self) -> u64 {

@@ -145,7 +145,15 @@ struct Prepared<'a> {
     len: usize,
 }
 
+/// Most time that a batch waits for the appenders of the one before it to come back.
+const PAUSE_MAX: Duration = Duration::from_micros(300);
+/// What each of them is waited for.
+const PAUSE_EACH: Duration = Duration::from_micros(40);
+
 /// The queue between appenders and the commit thread.
+///
+/// A sync costs the same for one record as for hundreds. So when the last batch held many urgent records, the next one waits
+/// a moment until as many have come again: whoever appended alone waits for nobody.
 #[derive(Debug)]
 pub(crate) struct Queue {
     inner: Mutex<Inner>,
@@ -158,8 +166,12 @@ struct Inner {
     filling: Gathered,
     /// Index of the next record.
     next: u64,
-    /// Somebody waits for a record of `filling`.
-    urgent: bool,
+    /// Records of `filling` that somebody waits for.
+    urgent: usize,
+    /// How many of them the next batch waits for, and until when.
+    company: (usize, Option<Instant>),
+    /// Urgent records of the batch that is being written.
+    writing_urgent: usize,
     /// When the first record of `filling` that may wait came.
     since: Option<Instant>,
     /// The commit thread waits for work.
@@ -180,7 +192,9 @@ impl Queue {
         let inner = Inner {
             filling,
             next,
-            urgent: false,
+            urgent: 0,
+            company: (0, None),
+            writing_urgent: 0,
             since: None,
             idle: false,
             closed: false,
@@ -220,7 +234,11 @@ impl Queue {
         inner.filling.charge += charge;
         let index = inner.next.saturating_sub(1);
         let wake = match lane {
-            Lane::Intent | Lane::BreakGlass => !mem::replace(&mut inner.urgent, true),
+            Lane::Intent | Lane::BreakGlass => {
+                let before = inner.urgent;
+                inner.urgent += entries.len();
+                before == 0 || (before < inner.company.0 && inner.urgent >= inner.company.0)
+            }
             Lane::Outcome if inner.since.is_none() => {
                 inner.since = Some(now());
                 true
@@ -273,13 +291,17 @@ impl Queue {
     pub(crate) fn take(&self, empty: &mut Gathered) -> bool {
         let mut inner = self.lock();
         loop {
+            let now = now();
             let due = inner.since.map(|since| since + self.limits.linger);
-            let wait = match due {
-                _ if inner.urgent => break,
+            let left =
+                |until: Instant| Some(until.saturating_duration_since(now)).filter(|left| !left.is_zero());
+            let wait = match (due, inner.company.1) {
                 _ if inner.closed && inner.filling.marks.is_empty() => return false,
                 _ if inner.closed => break,
-                Some(due) => Some(due.saturating_duration_since(now())).filter(|wait| !wait.is_zero()),
-                None => Some(Duration::MAX),
+                (_, Some(until)) if inner.urgent > 0 && inner.urgent < inner.company.0 => left(until),
+                _ if inner.urgent > 0 => break,
+                (Some(due), _) => left(due),
+                (None, _) => Some(Duration::MAX),
             };
             let Some(wait) = wait else { break };
             inner.idle = true;
@@ -290,7 +312,7 @@ impl Queue {
             };
             inner.idle = false;
         }
-        inner.urgent = false;
+        inner.writing_urgent = mem::take(&mut inner.urgent);
         inner.since = None;
         inner.writing = inner.filling.charge;
         mem::swap(&mut inner.filling, empty);
@@ -302,6 +324,9 @@ impl Queue {
         let mut inner = self.lock();
         inner.writing = 0;
         inner.active_free = active_free;
+        let company = mem::take(&mut inner.writing_urgent);
+        let pause = PAUSE_EACH.saturating_mul(u32::try_from(company).unwrap_or(u32::MAX)).min(PAUSE_MAX);
+        inner.company = (company, (company > 1).then(|| now() + pause));
     }
 
     /// States what is left of the segment that is written to.
