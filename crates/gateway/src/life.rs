@@ -30,6 +30,7 @@ use crate::pump::{ClientStream, Pump, Shared};
 use crate::recorder::SessionRecorder;
 use crate::sealing::{self, SealFailed, Sealing};
 use crate::seat::Seat;
+use crate::supervise;
 use crate::target::{Unreached, Way};
 use crate::upstream::Upstream;
 
@@ -169,6 +170,8 @@ async fn enter(node: &Arc<Node>, mut hello: Hello, peer: SocketAddr) -> Option<O
         return None;
     };
     seat.ends_at(ends);
+    // What changed between the look at the state and the seat was told to nobody.
+    supervise::tell(&seat, &node.controller.state(), node.now());
     Some(Open { hello, seat, entitlement, way, parameters })
 }
 
@@ -228,7 +231,11 @@ async fn refuse(
 /// Runs a seated session to its end and records that.
 async fn run(node: &Arc<Node>, shared: Arc<Shared>, open: Open) {
     let (seat, began) = (Arc::clone(&open.seat), node.now());
-    let (reason, counts) = match open_session(node, open, shared).await {
+    let opened = tokio::select! {
+        opened = open_session(node, open, shared) => opened,
+        reason = access_ends(node, &seat) => Err(reason),
+    };
+    let (reason, counts) = match opened {
         Ok(pump) => pump.run().await,
         Err(reason) => (reason, daypass_pg::session::Counts::default()),
     };
@@ -249,6 +256,22 @@ async fn run(node: &Arc<Node>, shared: Arc<Shared>, open: Open) {
         tracing::error!(%error, session = %seat.session, "the end of a session could not be recorded");
     }
 }
+
+/// Ends when the access of a session does that is not yet open: its target or its client may be stuck. I4.
+async fn access_ends(node: &Node, seat: &Seat) -> EndReason {
+    loop {
+        if let Some(reason) = seat.told_to_end() {
+            return reason;
+        }
+        if seat.view().ends <= node.now() {
+            return EndReason::GrantEnded;
+        }
+        tokio::time::sleep(OPENING_LOOK).await;
+    }
+}
+
+/// How often a session that is not yet open looks whether it still may be.
+const OPENING_LOOK: Duration = Duration::from_millis(200);
 
 /// Records the session, reaches the target, welcomes the client.
 async fn open_session(node: &Arc<Node>, open: Open, shared: Arc<Shared>) -> Result<Pump, EndReason> {

@@ -140,6 +140,10 @@ impl Pump {
             if let Err(stop) = self.with_turn(Session::turn) {
                 return Poll::Ready(self.stopped(stop));
             }
+            // INVARIANT: I4. The timer alone would not do: a stream that never rests uses up what tokio lets a task poll.
+            if self.ends.is_none_or(|ends| ends <= self.node.now()) {
+                return Poll::Ready(EndReason::GrantEnded);
+            }
             if let Some(held) = self.session.held_news() {
                 hold::open(&self.node, &self.seat, &self.way.0, &mut self.recorder, held);
             }

@@ -135,6 +135,11 @@ impl Seat {
         news
     }
 
+    /// Whether the session was told to end, and why; the news stays where it is.
+    pub(crate) fn told_to_end(&self) -> Option<EndReason> {
+        self.shared().told.end
+    }
+
     /// Takes what the session was told since the last time.
     pub(crate) fn take(&self) -> Option<Told> {
         self.has_news.swap(false, Ordering::Acquire).then(|| std::mem::take(&mut self.shared().told))

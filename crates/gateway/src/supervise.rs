@@ -26,7 +26,8 @@ pub(crate) async fn run(node: Arc<Node>) {
     }
 }
 
-fn tell(seat: &Seat, state: &State, now: Micros) {
+/// Tells one session what it may do now.
+pub(crate) fn tell(seat: &Seat, state: &State, now: Micros) {
     if state.is_killed(&seat.session) {
         return seat.tell(|told| told.end = Some(EndReason::Killed));
     }
