@@ -11,6 +11,7 @@
     clippy::print_stdout,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
     reason = "test code: a failed expectation ends the run and prints the seed"
 )]
 
