@@ -57,7 +57,12 @@ impl Target {
         loop {
             let input = self.input.clone();
             let Some((frame, len)) = first(Side::Front, &input).unwrap() else { return ran };
-            self.message(Front::parse(frame.tag, frame.body).unwrap(), out, &mut ran);
+            match Front::parse(frame.tag, frame.body) {
+                Ok(message) => self.message(message, out, &mut ran),
+                // A Bind that fits nothing is how the machine makes a target refuse.
+                Err(_) if self.skipping => {}
+                Err(_) => self.fail(out),
+            }
             let _rest = self.input.split_to(len);
         }
     }

@@ -1,5 +1,7 @@
 //! Many runs; the last seed printed is the one that failed: `DAYPASS_SEED=n cargo test -p daypass-testkit` runs it alone.
 
+#![expect(clippy::print_stdout, reason = "a failed run is known by its seed")]
+
 use daypass_testkit::simulation::{Seen, Simulation};
 
 const RUNS: u64 = 150;
