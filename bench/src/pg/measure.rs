@@ -6,7 +6,7 @@ use daypass_api::requests::Grant;
 use daypass_e2e::{PATIENCE, run_within};
 use serde_json::{Value, json};
 
-use super::ways::{Way, Ways};
+use super::ways::{SPARE, Way, Ways};
 use crate::fdatasync::{Latencies, now};
 
 type Measured<T> = Result<T, Box<dyn std::error::Error>>;
@@ -133,7 +133,7 @@ pub(crate) async fn revocations(ways: &Ways, times: usize) -> Measured<Latencies
     let alice = ways.daypass.as_person("alice");
     let mut taken = Vec::with_capacity(times);
     for _ in 0..times {
-        let grant: Grant = ways.daypass.grant("bob", "app", "everything", None).await;
+        let grant: Grant = ways.daypass.grant("bob", SPARE, "everything", None).await;
         let endpoint = ways.daypass.pass(&grant).await;
         let (client, connection) = endpoint.config().connect(endpoint.rustls()).await?;
         let closed = tokio::spawn(async move {
@@ -145,7 +145,7 @@ pub(crate) async fn revocations(ways: &Ways, times: usize) -> Measured<Latencies
         let path = format!("grants/{}/revoke", grant.id);
         let done: Result<Value, _> = alice.post(&path, &json!({"reason": "measured"})).await;
         done.map_err(|refusal| format!("{refusal:?}"))?;
-        taken.push(closed.await?.duration_since(start));
+        taken.push(tokio::time::timeout(PATIENCE, closed).await??.duration_since(start));
     }
     Ok(Latencies::new(taken))
 }

@@ -6,6 +6,9 @@ use daypass_e2e::{
     Daypass, Endpoint, Postgres, Running, Settings, Tls, as_postgres, free_port, give_away, run,
 };
 
+/// A resource on which nobody has another grant: a session lives as long as any grant gives what it needs.
+pub(crate) const SPARE: &str = "spare";
+
 /// One way, and the process whose CPU time is counted.
 pub(crate) struct Way {
     pub(crate) name: &'static str,
@@ -18,6 +21,7 @@ pub(crate) struct Ways {
     all: Vec<Way>,
     pub(crate) daypass: Daypass,
     _bouncer: Running,
+    _bouncer_folder: TempDir,
     _postgres: Postgres,
     folder: PathBuf,
 }
@@ -34,10 +38,12 @@ impl Ways {
         run(&plain, "pgbench", &["-i", "-q", "-s", &scale.to_string()]).await.well();
         let direct = Endpoint { tls: Tls::Unverified, ..plain.clone() };
 
-        let (bouncer, port) = bouncer(folder, &plain, &certificate, &key).await?;
+        let (bouncer, port, bouncer_folder) = bouncer(folder, &plain, &certificate, &key).await?;
         let pooled = Endpoint { port, ..direct.clone() };
 
-        let settings = Settings { parent: Some(folder.to_owned()), ..Settings::default() };
+        let spare = (SPARE.to_owned(), plain.database.clone());
+        let settings =
+            Settings { parent: Some(folder.to_owned()), resources: vec![spare], ..Settings::default() };
         let daypass = Daypass::start(&postgres, settings).await;
         let through = daypass.endpoint("bob", "app", "everything").await;
         let through = Endpoint { tls: Tls::Unverified, ..through };
@@ -46,7 +52,14 @@ impl Ways {
             Way { name: "PgBouncer", endpoint: pooled, proxy: Some(bouncer.pid()) },
             Way { name: "Daypass", endpoint: through, proxy: Some(daypass.pid()) },
         ];
-        Ok(Self { all, daypass, _bouncer: bouncer, _postgres: postgres, folder: folder.to_owned() })
+        Ok(Self {
+            all,
+            daypass,
+            _bouncer: bouncer,
+            _bouncer_folder: bouncer_folder,
+            _postgres: postgres,
+            folder: folder.to_owned(),
+        })
     }
 
     /// Direct, PgBouncer, Daypass.
@@ -86,10 +99,10 @@ async fn bouncer(
     target: &Endpoint,
     certificate: &[u8],
     key: &[u8],
-) -> Result<(Running, u16), Box<dyn std::error::Error>> {
+) -> Result<(Running, u16, TempDir), Box<dyn std::error::Error>> {
     // Beside the build nobody but us may enter; PgBouncer does not run as root.
-    let folder = std::env::temp_dir().join(format!("daypass-bouncer-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
+    let own = tempfile::Builder::new().prefix("daypass-bouncer").tempdir()?;
+    let folder = own.path();
     let port = free_port();
     std::fs::write(folder.join("tls.crt"), certificate)?;
     std::fs::write(folder.join("tls.key"), key)?;
@@ -105,11 +118,11 @@ async fn bouncer(
         target_port = target.port,
     );
     std::fs::write(folder.join("pgbouncer.ini"), configuration)?;
-    give_away(&folder);
+    give_away(folder);
     let mut command = as_postgres(Path::new("pgbouncer"));
     command.arg(folder.join("pgbouncer.ini"));
     let mut running = Running::start(command, "pgbouncer", &parent.join("pgbouncer.log"));
     let pooled = Endpoint { port, tls: Tls::Unverified, ..target.clone() };
     running.until_ready(async || run(&pooled, "psql", &["-Xqc", "SELECT 1"]).await.code == Some(0)).await;
-    Ok((running, port))
+    Ok((running, port, own))
 }
