@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use daypass_e2e::{
     Daypass, Endpoint, Postgres, Running, Settings, Tls, as_postgres, free_port, give_away, run,
 };
+use tempfile::TempDir;
 
 /// A resource on which nobody has another grant: a session lives as long as any grant gives what it needs.
 pub(crate) const SPARE: &str = "spare";
