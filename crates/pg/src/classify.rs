@@ -34,8 +34,9 @@
 //!
 //! The text is all there is. These can hide an effect behind what looks like a pure read, each planted by somebody who could
 //! create code at the target: a view or rule that calls a function; a function found in `search_path` under a builtin's name with
-//! better matching argument types; an operator, cast, type input function or domain check of a builtin's name; `t.f` or `(x).f`
-//! that calls `f(t)`; row security policies; default expressions and triggers (those run on writes, which are acts anyway).
+//! better matching argument types; an operator, cast, type input function or domain check of a builtin's name; `t.f` that calls
+//! `f(t)`, where `t` is a table, view, subquery, WITH query or join and `f` takes its row (or `record`, or `anyelement`) and is
+//! no column of it; `(x).f` that calls `f(x)`, where `f` is in the list of fields of the server's own functions; row security policies; default expressions and triggers (those run on writes, which are acts anyway).
 //! Creating any of these through Daypass needs `admin` (views and domains: `ddl` and what they call). What remains: code planted
 //! beforehand. For such a read the record is still written, and durable before its result is shown; that it is durable
 //! before it *runs* is what `gate = "always"` adds. The right answer to code that must not run is a role at the target
@@ -54,6 +55,7 @@ mod dialect;
 mod function;
 mod judge;
 mod marker;
+mod notation;
 mod setting;
 mod table;
 mod visit;

@@ -299,6 +299,53 @@ fn what_the_server_refuses_to_a_reader_is_no_pure_read() {
     }
 }
 
+/// PostgreSQL calls `f(x)` when told `x.f`; a reader is refused what the function does.
+#[test]
+fn functional_notation_is_a_call_where_the_server_calls() {
+    let server = Server::start();
+    server.lines("CREATE SEQUENCE s; CREATE TYPE pair AS (a int, b int)");
+    for (name, argument) in [
+        ("wipe", "int"),
+        ("status", "int"),
+        ("f", "int"),
+        ("value", "json"),
+        ("p", "pair"),
+        ("ordinality", "int"),
+    ] {
+        server.lines(&format!(
+            "CREATE FUNCTION {name}({argument}) RETURNS bigint LANGUAGE sql AS $$ SELECT nextval('s') $$"
+        ));
+    }
+    for (sql, calls) in [
+        ("SELECT s.wipe FROM generate_series(1,1) s", true),
+        ("SELECT f.wipe FROM abs(1) f", true),
+        ("SELECT abs.wipe FROM abs(1)", true),
+        ("SELECT f.f FROM abs(1) f(x)", true),
+        ("SELECT f.status FROM abs(1) f", true),
+        ("SELECT f.wipe FROM ROWS FROM (abs(1)) f", true),
+        ("SELECT f.ordinality FROM abs(1) f", true),
+        ("SELECT f.wipe FROM CAST(1 AS int) f", true),
+        ("SELECT int4.wipe FROM CAST(1 AS int)", true),
+        ("SELECT f.wipe FROM unnest(ARRAY[1]) f", true),
+        ("SELECT e.value FROM json_array_elements('[1]') e(x)", true),
+        ("SELECT p.p FROM unnest(ARRAY[ROW(1,2)::pair]) p", true),
+        ("SELECT p.p FROM json_populate_record(NULL::pair, '{}') p", true),
+        ("SELECT f.f FROM abs(1) f", false),
+        ("SELECT a.x, g.ordinality FROM abs(2) a(x), abs(3) WITH ORDINALITY g", false),
+        ("SELECT e.value FROM json_array_elements('[1]') e", false),
+        ("SELECT r.a FROM json_to_record('{}') r(a int)", false),
+        ("SELECT x.a, x.abs FROM ROWS FROM (json_to_record('{}') AS (a int), abs(1)) x", false),
+    ] {
+        let script = format!("BEGIN READ ONLY; {sql}; ROLLBACK;");
+        let output = server.psql(&["-v", "VERBOSITY=sqlstate", "-c", &script]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(said.contains("25006"), calls, "{sql}: {said}");
+        assert_eq!(said.is_empty(), !calls, "{sql}: {said}");
+        let action = of(sql).action;
+        assert_eq!((action.pure_read, action.classes.contains(Class::Call)), (!calls, calls), "{sql}");
+    }
+}
+
 #[test]
 fn the_server_s_own_programs_need_what_people_expect() {
     let server = Server::start();

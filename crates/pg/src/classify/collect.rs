@@ -111,3 +111,36 @@ pub(super) fn fields<T: Serialize + ?Sized>(path: &T) -> Vec<String> {
     let _never = path.serialize(Visit(&mut fields));
     fields.names
 }
+
+/// What a `RangeFunction` is made of.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    /// The last names of its functions, without what stands in their arguments.
+    pub(super) functions: Vec<String>,
+    /// Names in its column definitions.
+    pub(super) defined: Vec<String>,
+    /// One of its sources is no function call by form: a cast, `COALESCE`, …
+    pub(super) other: bool,
+}
+
+impl Sources {
+    /// Adds what stands in `piece`.
+    pub(super) fn add<T: Serialize + ?Sized>(&mut self, piece: &T) {
+        let _never = piece.serialize(Visit(self));
+    }
+}
+
+impl Visitor for Sources {
+    fn enter(&mut self, node: &'static str) {
+        self.other |= !matches!(node, "Node" | "List" | "FuncCall" | "ColumnDef");
+    }
+
+    fn field<T: Serialize + ?Sized>(&mut self, node: &'static str, field: &'static str, value: &T) {
+        match (node, field) {
+            ("FuncCall", "funcname") => self.functions.extend(Collected::of(value).strings.pop()),
+            ("ColumnDef", "colname") => self.defined.extend(Collected::of(value).strings.pop()),
+            ("Node" | "List", _) => self.add(value),
+            _ => {}
+        }
+    }
+}

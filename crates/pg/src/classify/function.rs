@@ -4,7 +4,7 @@
 
 use daypass_access::action::{Class, ClassSet};
 
-use super::builtins::{FIELDS, FUNCTIONS, OPERATORS};
+use super::builtins::{COLUMNS, FIELDS, FUNCTIONS, OPERATORS};
 
 /// What a call needs beyond reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,18 @@ pub(super) fn column(name: &str) -> Effect {
 
 /// Judges `(x).name`. SECURITY: that is `name(x)` unless `x` is a row with a field of that name, and it cannot be known.
 pub(super) fn field(name: &str) -> Effect {
-    if FIELDS.binary_search(&name).is_ok() { Effect::None } else { function(&[name]) }
+    if is_field(name) { Effect::None } else { function(&[name]) }
+}
+
+/// The columns of a function's result, where it may be more than one value; `None` where it is one.
+pub(super) fn columns(name: &str) -> Option<&'static [&'static str]> {
+    let found = COLUMNS.binary_search_by_key(&name, |(function, _)| function).ok()?;
+    COLUMNS.get(found).map(|(_, columns)| *columns)
+}
+
+/// Whether a name is one of a column of the server's own functions.
+pub(super) fn is_field(name: &str) -> bool {
+    FIELDS.binary_search(&name).is_ok()
 }
 
 /// Judges an operator by its name.
@@ -171,6 +182,7 @@ mod tests {
     #[test]
     fn the_lists_are_sorted_and_disjoint() {
         assert!(FUNCTIONS.is_sorted() && OPERATORS.is_sorted() && FIELDS.is_sorted());
+        assert!(COLUMNS.is_sorted());
         for name in FUNCTIONS {
             assert!(!is_admin(name) || name.starts_with("pg_replication_origin_"), "{name}");
         }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::collect::{Collected, fields, is_some, number};
 use super::function::{self, Effect};
+use super::notation::{Notation, RangeFunction};
 use super::visit::{Visit, Visitor};
 use super::{Plan, setting, table};
 
@@ -32,6 +33,8 @@ pub(super) struct Judge {
     rows_of_insert: bool,
     /// The table last named is of the catalog. Not asked of `tables`: that list is for display, and ends somewhere.
     last_range_is_catalog: bool,
+    /// References `alias.name`, and the functions in FROM they may mean.
+    notation: Notation,
     stack: Vec<State>,
 }
 
@@ -45,6 +48,7 @@ enum State {
         schema: String,
         name: String,
     },
+    RangeFunction(RangeFunction),
     SetConfig,
     Set {
         name: String,
@@ -69,6 +73,9 @@ impl Judge {
     pub(super) fn of<T: Serialize + ?Sized>(statement: &T) -> Self {
         let mut judge = Self::default();
         judge.walk(statement);
+        if std::mem::take(&mut judge.notation).calls() {
+            judge.needs_class(Class::Call);
+        }
         let ctes = std::mem::take(&mut judge.ctes);
         judge.tables.retain(|table| !ctes.contains(table));
         judge
@@ -183,6 +190,7 @@ impl Visitor for Judge {
             "LockingClause" => self.needs_class(Class::Write),
             "ColumnRef" | "CurrentOfExpr" => self.references += 1,
             "RangeVar" => state = State::Range { schema: String::new(), name: String::new() },
+            "RangeFunction" => state = State::RangeFunction(RangeFunction::default()),
             "VariableSetStmt" => state = State::Set { name: String::new(), values: None },
             "CopyStmt" => state = State::Copy { inward: false, server_side: false },
             "ExplainStmt" => state = State::Explain { inner: Box::default(), runs: false },
@@ -203,8 +211,10 @@ impl Visitor for Judge {
                 self.walk(value);
             }
             ("ColumnRef", "fields") => {
-                if let [_, .., last] = Collected::of(value).names().as_slice() {
+                let names = Collected::of(value).strings;
+                if let [.., alias, last] = names.as_slice() {
                     self.effect(function::column(last));
+                    self.notation.refers(alias, last);
                 }
                 self.walk(value);
             }
@@ -248,6 +258,7 @@ impl Visitor for Judge {
             State::Plain | State::Rows => {}
             // `set_config` without arguments to look at.
             State::SetConfig => {}
+            State::RangeFunction(source) => self.notation.may_mean(source),
             State::Range { schema, name } => self.range_ends(&schema, &name),
             State::Set { name, values } => self.needs(setting::set(&name, values.as_deref())),
             State::Copy { server_side: true, .. } => self.needs_class(Class::Admin),
@@ -291,6 +302,10 @@ impl Judge {
             }
             ("RangeVar", "schemaname", Some(State::Range { schema, .. })) => *schema = text(),
             ("RangeVar", "relname", Some(State::Range { name, .. })) => *name = text(),
+            ("RangeFunction", _, Some(State::RangeFunction(source))) => {
+                source.field(field, value);
+                self.walk(value);
+            }
             ("VariableSetStmt", "name", Some(State::Set { name, .. })) => *name = text(),
             ("VariableSetStmt", "args", Some(State::Set { values, .. })) => {
                 *values = Collected::of(value).literals();

@@ -121,6 +121,44 @@ fn fields_that_are_calls() {
     ]);
 }
 
+/// Each of these ran on a real server, with `wipe(int)` and `status(int)`: see `real_server.rs`.
+#[test]
+fn columns_of_functions_that_are_calls() {
+    table(&[
+        ("SELECT s.wipe FROM generate_series(1,1) s", "read,call"),
+        ("SELECT f.wipe FROM abs(1) f", "read,call"),
+        ("SELECT abs.wipe FROM abs(1)", "read,call"),
+        ("SELECT abs.wipe FROM pg_catalog.abs(1)", "read,call"),
+        ("SELECT 1 FROM abs(1) f ORDER BY f.wipe", "read,call"),
+        ("SELECT f.f FROM abs(1) f(x)", "read,call"),
+        ("SELECT f.status FROM abs(1) f", "read,call"),
+        ("SELECT (SELECT f.wipe) FROM abs(1) f", "read,call"),
+        ("SELECT f.wipe FROM ROWS FROM (abs(1)) f", "read,call"),
+        ("SELECT f.wipe FROM abs(1) WITH ORDINALITY f", "read,call"),
+        ("SELECT f.ordinality FROM abs(1) f", "read,call"),
+        ("SELECT f.wipe FROM CAST(1 AS int) f", "read,call"),
+        ("SELECT int4.wipe FROM CAST(1 AS int)", "read,call"),
+        ("SELECT f.a FROM unnest(ARRAY[1]) f", "read,call"),
+        ("SELECT f.f FROM unnest(ARRAY[1]) f", "read,call"),
+        ("SELECT f.a FROM jsonb_populate_record(NULL::t, '{}') f", "read,call"),
+        ("SELECT e.value FROM json_array_elements('[1]') e(x)", "read,call"),
+        ("SELECT f.f FROM nextval('s') f", "read,write"),
+        ("SELECT f.wipe FROM nextval('s') f", "read,write,call"),
+        ("WITH f AS (SELECT 1 AS a) SELECT f.a FROM f, (SELECT f.a FROM abs(1) f(a)) x", "read ~"),
+        ("UPDATE t SET a = s.wipe FROM generate_series(1,1) s WHERE t.b = 1", "read,write,call"),
+        ("EXPLAIN SELECT s.wipe FROM generate_series(1,1) s", "read,call"),
+        ("SELECT f.f, f.lower FROM abs(1) f", "read ~"),
+        ("SELECT abs.abs, a.x, g.ordinality FROM abs(1), abs(2) a(x), abs(3) WITH ORDINALITY g", "read ~"),
+        ("SELECT u.a, u.n FROM unnest(ARRAY[1]) WITH ORDINALITY u(a, n)", "read ~"),
+        ("SELECT r.a FROM json_to_record('{}') r(a int)", "read ~"),
+        ("SELECT x.a FROM ROWS FROM (json_to_record('{}') AS (a int), abs(1)) x", "read ~"),
+        ("SELECT e.value FROM json_array_elements('[1]') e", "read ~"),
+        ("SELECT e.key, e.value, e.* FROM jsonb_each('{}') e", "read ~"),
+        ("SELECT s.name, s.setting FROM pg_show_all_settings() s", "read ~"),
+        ("SELECT t.wipe FROM t", "read ~"),
+    ]);
+}
+
 #[test]
 fn catalogs_are_seen_behind_many_tables() {
     let many: Vec<String> = (0..40).map(|n| format!("t{n}")).collect();
