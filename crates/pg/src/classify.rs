@@ -27,7 +27,7 @@
 //! | DO, CREATE FUNCTION, casts, operators, rules, policies, event triggers, extensions, languages | admin | no |
 //! | roles, GRANT, ownership, databases, tablespaces, ALTER SYSTEM, subscriptions, foreign servers | admin | no |
 //! | SET ROLE, SET SESSION AUTHORIZATION, settings that change how texts are read | admin | no |
-//! | reads of `pg_authid` and the like; changes of `pg_*` tables | admin | no |
+//! | reads of `pg_authid` and the like, of `subconninfo`, of whole rows of `pg_subscription`; changes of `pg_*` tables | admin | no |
 //! | does not parse, over [`TEXT_LEN_MAX`], deeper than the decoder goes (about 45 nested operators), not in the client's encoding | admin | no |
 //!
 //! # What cannot be seen

@@ -355,9 +355,13 @@ fn the_server_s_own_programs_need_what_people_expect() {
          CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; COMMENT ON TABLE t IS 'x';
          CREATE TABLE p (a int) PARTITION BY RANGE (a); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (1) TO (2)",
     );
+    server.lines("CREATE ROLE reader LOGIN; GRANT pg_read_all_data TO reader");
     let already = server.statements().len();
-    let dumped = server.client("pg_dump").args(["-d", "postgres"]).output().unwrap();
-    assert!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
+    // A superuser's dump reads the passwords of subscriptions, unless told not to; nobody else's does.
+    for arguments in [&["--no-subscriptions"][..], &[], &["-U", "reader"]] {
+        let dumped = server.client("pg_dump").args(["-d", "postgres"]).args(arguments).output().unwrap();
+        assert!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
+    }
     for command in [
         "\\d t", "\\d+ v", "\\df f", "\\l", "\\du", "\\dn+", "\\dt+", "\\di", "\\dT+", "\\sf f", "\\dp",
         "\\d p",
@@ -368,8 +372,14 @@ fn the_server_s_own_programs_need_what_people_expect() {
     assert!(statements.len() > 60, "{}", statements.len());
     let reader: ClassSet = [Class::Session, Class::Read, Class::CopyOut].into_iter().collect();
     let prepared = of("SELECT 1").action;
+    let secret = statements.iter().filter(|sql| sql.contains("subconninfo")).count();
+    assert_eq!(secret, 1, "the superuser's dump of subscriptions");
     for sql in statements {
         let action = of(&sql).resolve(|_| Some(prepared));
+        if sql.contains("subconninfo") {
+            assert!(action.classes.contains(Class::Admin), "{sql}");
+            continue;
+        }
         assert!(
             action.classes.minus(reader).is_empty(),
             "{:?}: {sql}",

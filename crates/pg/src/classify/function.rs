@@ -162,8 +162,8 @@ fn needs(class: Class) -> ClassSet {
 }
 
 /// Tables that hold secrets of the server; reading one needs the highest class.
-pub(super) fn is_secret_table(name: &str) -> bool {
-    matches!(
+pub(super) fn is_secret_table(schema: &str, name: &str) -> bool {
+    let catalog = matches!(
         name,
         "pg_authid"
             | "pg_shadow"
@@ -172,7 +172,41 @@ pub(super) fn is_secret_table(name: &str) -> bool {
             | "pg_hba_file_rules"
             | "pg_ident_file_mappings"
             | "pg_file_settings"
-    )
+    );
+    let information = matches!(name, "user_mapping_options" | "_pg_user_mappings");
+    match schema {
+        "" => catalog || information,
+        "pg_catalog" => catalog,
+        "information_schema" => information,
+        _ => false,
+    }
+}
+
+/// The column of `pg_subscription` that holds passwords. The table itself is read by `pg_dump` of anybody.
+pub(super) const SECRET_COLUMN: &str = "subconninfo";
+
+/// Whether a name is one of a harmless column of `pg_subscription`.
+pub(super) fn is_open_column(name: &str) -> bool {
+    const SUBSCRIPTION: &[&str] = &[
+        "dbid",
+        "skiplsn",
+        "name",
+        "owner",
+        "enabled",
+        "binary",
+        "stream",
+        "twophasestate",
+        "disableonerr",
+        "passwordrequired",
+        "runasowner",
+        "failover",
+        "slotname",
+        "synccommit",
+        "publications",
+        "origin",
+    ];
+    let system = matches!(name, "oid" | "tableoid" | "ctid" | "xmin" | "xmax" | "cmin" | "cmax");
+    system || name.strip_prefix("sub").is_some_and(|name| SUBSCRIPTION.contains(&name))
 }
 
 #[cfg(test)]

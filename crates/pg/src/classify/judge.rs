@@ -47,6 +47,7 @@ enum State {
     Range {
         schema: String,
         name: String,
+        alias: Vec<String>,
     },
     RangeFunction(RangeFunction),
     SetConfig,
@@ -73,7 +74,11 @@ impl Judge {
     pub(super) fn of<T: Serialize + ?Sized>(statement: &T) -> Self {
         let mut judge = Self::default();
         judge.walk(statement);
-        if std::mem::take(&mut judge.notation).calls() {
+        let notation = std::mem::take(&mut judge.notation);
+        if notation.shows_secrets() {
+            judge.needs_class(Class::Admin);
+        }
+        if notation.calls() {
             judge.needs_class(Class::Call);
         }
         let ctes = std::mem::take(&mut judge.ctes);
@@ -155,7 +160,7 @@ impl Judge {
     }
 
     fn range_ends(&mut self, schema: &str, name: &str) {
-        if matches!(schema, "" | "pg_catalog") && function::is_secret_table(name) {
+        if function::is_secret_table(schema, name) {
             self.needs_class(Class::Admin);
         }
         self.last_range_is_catalog =
@@ -189,7 +194,7 @@ impl Visitor for Judge {
             "SelectStmt" | "ReturningClause" => self.reads(),
             "LockingClause" => self.needs_class(Class::Write),
             "ColumnRef" | "CurrentOfExpr" => self.references += 1,
-            "RangeVar" => state = State::Range { schema: String::new(), name: String::new() },
+            "RangeVar" => state = State::Range { schema: String::new(), name: String::new(), alias: vec![] },
             "RangeFunction" => state = State::RangeFunction(RangeFunction::default()),
             "VariableSetStmt" => state = State::Set { name: String::new(), values: None },
             "CopyStmt" => state = State::Copy { inward: false, server_side: false },
@@ -211,7 +216,8 @@ impl Visitor for Judge {
                 self.walk(value);
             }
             ("ColumnRef", "fields") => {
-                let names = Collected::of(value).strings;
+                let Collected { strings: names, nodes, .. } = Collected::of(value);
+                self.notation.names(&names, nodes.contains(&"AStar"));
                 if let [.., alias, last] = names.as_slice() {
                     self.effect(function::column(last));
                     self.notation.refers(alias, last);
@@ -220,6 +226,7 @@ impl Visitor for Judge {
             }
             ("AIndirection", "indirection") => {
                 for name in fields(value) {
+                    self.notation.names(std::slice::from_ref(&name), false);
                     self.effect(function::field(&name));
                 }
                 self.walk(value);
@@ -259,7 +266,10 @@ impl Visitor for Judge {
             // `set_config` without arguments to look at.
             State::SetConfig => {}
             State::RangeFunction(source) => self.notation.may_mean(source),
-            State::Range { schema, name } => self.range_ends(&schema, &name),
+            State::Range { schema, name, alias } => {
+                self.range_ends(&schema, &name);
+                self.notation.table(&schema, name, alias);
+            }
             State::Set { name, values } => self.needs(setting::set(&name, values.as_deref())),
             State::Copy { server_side: true, .. } => self.needs_class(Class::Admin),
             State::Copy { inward: true, .. } => {
@@ -304,6 +314,12 @@ impl Judge {
             ("RangeVar", "relname", Some(State::Range { name, .. })) => *name = text(),
             ("RangeFunction", _, Some(State::RangeFunction(source))) => {
                 source.field(field, value);
+                self.walk(value);
+            }
+            ("RangeVar", "alias", Some(State::Range { alias, .. })) => *alias = Collected::of(value).strings,
+            ("JoinExpr", "alias", _) if is_some(value) => self.notation.whole_rows(),
+            ("CopyStmt", "relation", _) if is_some(value) => {
+                self.notation.whole_rows();
                 self.walk(value);
             }
             ("VariableSetStmt", "name", Some(State::Set { name, .. })) => *name = text(),

@@ -17,6 +17,20 @@ pub(super) struct Notation {
     sources: HashMap<String, Columns>,
     /// A source in FROM has a name we do not know.
     nameless: bool,
+    secrets: Secrets,
+}
+
+/// Whether the secrets of `pg_subscription` are shown: its column is named, or whole rows are taken.
+#[derive(Debug, Default)]
+struct Secrets {
+    /// What the table is called here; empty when it is not read.
+    names: HashSet<String>,
+    /// Names that stand alone, where a row may be meant.
+    alone: HashSet<String>,
+    /// The column is named, by itself or with everything else of a table whose columns were given other names.
+    named: bool,
+    /// A `*` stands somewhere, or a join has a name of its own.
+    whole: bool,
 }
 
 /// The columns of everything of one alias.
@@ -103,9 +117,44 @@ impl Notation {
         }
     }
 
+    /// A table, and its alias with those of columns.
+    pub(super) fn table(&mut self, schema: &str, name: String, mut alias: Vec<String>) {
+        if matches!(schema, "" | "pg_catalog") && name == "pg_subscription" {
+            self.secrets.named |= alias.len() > 1;
+            self.secrets.names.insert(if alias.is_empty() { name } else { alias.swap_remove(0) });
+        }
+    }
+
+    /// A join with a name of its own, or a table copied without a query.
+    pub(super) fn whole_rows(&mut self) {
+        self.secrets.whole = true;
+    }
+
+    /// The names of a reference.
+    pub(super) fn names(&mut self, names: &[String], star: bool) {
+        self.secrets.whole |= star;
+        self.secrets.named |= names.iter().any(|name| name == function::SECRET_COLUMN);
+        if let [name] = names {
+            self.secrets.alone.insert(name.clone());
+        }
+    }
+
+    /// Whether the secret column of a table may be shown.
+    pub(super) fn shows_secrets(&self) -> bool {
+        let Secrets { names, alone, named, whole } = &self.secrets;
+        let row = || names.iter().any(|name| alone.contains(name));
+        let notation = || {
+            let of_row =
+                |(alias, name): &(String, String)| names.contains(alias) && !function::is_open_column(name);
+            self.references.iter().any(of_row)
+        };
+        // SECURITY: a column of that name is a secret whatever it is read from: a subquery, a view, a cursor.
+        *named || (!names.is_empty() && (*whole || row() || notation()))
+    }
+
     /// Whether a reference calls a function that is not known to have no effect.
     pub(super) fn calls(self) -> bool {
-        let Self { references, sources, nameless } = self;
+        let Self { references, sources, nameless, secrets: _ } = self;
         references.iter().any(|(alias, name)| {
             let may_call = sources.get(alias).map_or(nameless, |columns| {
                 !(columns.names.contains(name) || columns.fields && function::is_field(name))

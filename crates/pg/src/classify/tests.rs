@@ -160,6 +160,40 @@ fn columns_of_functions_that_are_calls() {
 }
 
 #[test]
+fn secrets_of_the_catalog_need_admin() {
+    table(&[
+        ("SELECT subconninfo FROM pg_subscription", "read,admin"),
+        ("SELECT s.subconninfo FROM pg_catalog.pg_subscription s", "read,admin"),
+        ("SELECT pg_catalog.pg_subscription.subconninfo FROM pg_catalog.pg_subscription", "read,admin"),
+        ("SELECT * FROM pg_subscription", "read,admin"),
+        ("TABLE pg_subscription", "read,admin"),
+        ("SELECT s.* FROM pg_subscription s", "read,admin"),
+        ("SELECT s FROM pg_subscription s", "read,admin"),
+        ("SELECT pg_subscription::text FROM pg_subscription", "read,admin"),
+        ("SELECT to_json(s) FROM pg_subscription s", "read,admin"),
+        ("SELECT s.to_json FROM pg_subscription s", "read,admin"),
+        ("SELECT (s).to_json FROM pg_subscription s", "read,admin"),
+        ("SELECT (s).subconninfo FROM (TABLE pg_subscription) s", "read,call,admin"),
+        ("SELECT s.f FROM pg_subscription s(a,b,c,d,e,f)", "read,admin"),
+        ("SELECT e FROM pg_subscription AS s(a,b,c,d,e,f,g)", "read,admin"),
+        ("SELECT j FROM (pg_subscription s JOIN t ON true) j", "read,admin"),
+        ("SELECT to_json(j) FROM (pg_subscription s CROSS JOIN t) AS j", "read,admin"),
+        ("SELECT 1 FROM pg_subscription WHERE subconninfo LIKE '%a%'", "read,admin"),
+        ("COPY pg_subscription TO STDOUT", "read,copy-out,admin"),
+        ("COPY pg_subscription (subconninfo) TO STDOUT", "read,copy-out,admin"),
+        ("COPY (SELECT subconninfo FROM pg_subscription) TO STDOUT", "read,copy-out,admin"),
+        ("DECLARE c CURSOR FOR TABLE pg_subscription", "session,read,admin"),
+        ("SELECT count(*) FROM pg_subscription WHERE subdbid = 1", "read ~"),
+        ("SELECT s.tableoid, s.oid, s.subname, subowner, subslotname FROM pg_subscription s", "read ~"),
+        ("COPY (SELECT subname FROM pg_subscription) TO STDOUT", "read,copy-out"),
+        ("SELECT * FROM information_schema.user_mapping_options", "read,admin"),
+        ("SELECT option_value FROM user_mapping_options", "read,admin"),
+        ("SELECT * FROM information_schema._pg_user_mappings", "read,admin"),
+        ("SELECT * FROM app.user_mapping_options", "read ~"),
+    ]);
+}
+
+#[test]
 fn catalogs_are_seen_behind_many_tables() {
     let many: Vec<String> = (0..40).map(|n| format!("t{n}")).collect();
     let sql =
