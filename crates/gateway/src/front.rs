@@ -31,8 +31,13 @@ const NEGOTIATIONS_MAX: usize = 3;
 pub enum Arrival {
     /// Somebody asks for a session and has shown a pass, not yet looked at.
     Start(Box<Hello>),
-    /// Somebody asks to cancel what a session runs.
-    Cancel(CancelKey),
+    /// Somebody asks to cancel what a session runs. They wait for `socket` to close: by then it must have been delivered.
+    Cancel {
+        /// What they name the session by.
+        key: CancelKey,
+        /// The way to them.
+        socket: TcpStream,
+    },
 }
 
 /// Who asks for a session, in their own words. Nothing of it is proven.
@@ -139,7 +144,7 @@ async fn negotiate(mut socket: TcpStream, tls: &FrontTls) -> Result<Arrival, Fro
                 return greet(tls.acceptor().accept(socket).await?).await;
             }
             Ok(Startup::Gssenc) => socket.write_all(b"N").await?,
-            Ok(Startup::Cancel(key)) => return Ok(Arrival::Cancel(key)),
+            Ok(Startup::Cancel(key)) => return Ok(Arrival::Cancel { key, socket }),
             Ok(Startup::Start(_)) => {
                 tell(&mut socket, &PLAINTEXT).await;
                 return Err(FrontFailure::Plaintext);
@@ -165,7 +170,7 @@ async fn greet(mut stream: TlsStream<TcpStream>) -> Result<Arrival, FrontFailure
         other => other?,
     };
     match parse(&packet) {
-        Ok(Startup::Cancel(key)) => Ok(Arrival::Cancel(key)),
+        Ok(Startup::Cancel(key)) => Ok(Arrival::Cancel { key, socket: stream.into_inner().0 }),
         Ok(Startup::Start(start)) => ask_pass(stream, &start).await,
         Ok(Startup::Ssl | Startup::Gssenc) => Err(fail(&mut stream, Violation::Startup).await),
         Err(violation) => Err(fail(&mut stream, violation).await),

@@ -21,6 +21,7 @@ use rand::Rng;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use crate::front::{self, Arrival, Hello};
 use crate::live::EndReason;
@@ -32,7 +33,7 @@ use crate::sealing::{self, SealFailed, Sealing};
 use crate::seat::Seat;
 use crate::supervise;
 use crate::target::{Unreached, Way};
-use crate::upstream::Upstream;
+use crate::upstream::{CANCEL_TIMEOUT, Upstream};
 
 /// Serves one accepted connection to its end.
 pub(crate) async fn serve(node: Arc<Node>, shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
@@ -42,13 +43,17 @@ pub(crate) async fn serve(node: Arc<Node>, shared: Arc<Shared>, tcp: TcpStream, 
                 run(&node, shared, open).await;
             }
         }
-        Ok(Arrival::Cancel(key)) => cancel(&node, &key, peer),
+        Ok(Arrival::Cancel { key, socket }) => {
+            cancel(&node, &key, peer).await;
+            drop(socket);
+        }
         Err(failure) => tracing::debug!(%peer, %failure, "a client did not arrive"),
     }
 }
 
-/// Passes a cancel request on to the session it names, recorded.
-fn cancel(node: &Node, key: &CancelKey, peer: SocketAddr) {
+/// Passes a cancel request on to the session it names, recorded; returns when it was delivered to the target. A client that
+/// sees its request done may start its next statement, which a late cancel would hit.
+async fn cancel(node: &Node, key: &CancelKey, peer: SocketAddr) {
     let seat = node.registry.by_key(key);
     let record = activity::Cancel {
         session: seat.as_ref().map_or("", |seat| seat.session.as_str()).into(),
@@ -60,7 +65,12 @@ fn cancel(node: &Node, key: &CancelKey, peer: SocketAddr) {
         record.encode(at, seq, None::<&()>, out);
     });
     match (seat, recorded) {
-        (Some(seat), Ok(_)) => seat.tell(|told| told.cancel = true),
+        (Some(seat), Ok(_)) => {
+            let (delivered, delivery) = oneshot::channel();
+            seat.tell(|told| told.cancel.push(delivered));
+            // The sender is dropped when it was delivered, or when there was nothing to cancel.
+            drop(tokio::time::timeout(CANCEL_TIMEOUT, delivery).await);
+        }
         (None, Ok(_)) => {}
         (_, Err(error)) => tracing::error!(%error, "a cancel request could not be recorded"),
     }

@@ -19,6 +19,7 @@ use daypass_pg::session::{Counts, Session, Stop, Turn};
 use daypass_pg::startup::CancelKey;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
 
@@ -240,7 +241,7 @@ impl Pump {
             let polite = self.session.is_over();
             self.session.client_is_gone();
             if self.session.is_running() && !polite {
-                self.cancel_at_target();
+                self.cancel_at_target(Vec::new());
             }
         }
     }
@@ -295,29 +296,30 @@ impl Pump {
         if let Err(stop) = done {
             return Some(self.stopped(stop));
         }
-        if cancel { self.cancelled() } else { None }
+        if cancel.is_empty() { None } else { self.cancelled(cancel) }
     }
 
-    /// The person cancelled what runs, or what is held.
-    fn cancelled(&mut self) -> Option<EndReason> {
+    /// The person cancelled what runs, or what is held. `asked` is dropped when that is done.
+    fn cancelled(&mut self, asked: Vec<oneshot::Sender<()>>) -> Option<EndReason> {
         if self.session.held().is_some() {
             hold::dropped(&self.node, &self.seat, "cancelled");
             let done = self.with_turn(|session, turn| session.refuse_held(None, turn));
             return done.err().map(|stop| self.stopped(stop));
         }
         if self.session.is_running() {
-            self.cancel_at_target();
+            self.cancel_at_target(asked);
         }
         None
     }
 
-    fn cancel_at_target(&self) {
+    fn cancel_at_target(&self, asked: Vec<oneshot::Sender<()>>) {
         let (way, Some(key)) = self.way.clone() else { return };
         let (node, session) = (Arc::clone(&self.node), self.seat.session.clone());
         self.node.house.spawn(async move {
             if let Err(error) = way.cancel(&node, &key).await {
                 tracing::warn!(%session, %error, "a cancel request did not reach the target");
             }
+            drop(asked);
         });
     }
 
@@ -351,7 +353,7 @@ impl Pump {
     /// Ends it: the target at once, the client with last words, the log with an outcome for everything.
     async fn close(&mut self, reason: EndReason) {
         if self.session.is_running() && self.gone.is_none() {
-            self.cancel_at_target();
+            self.cancel_at_target(Vec::new());
         }
         if self.session.held().is_some() {
             hold::dropped(&self.node, &self.seat, "session-ended");

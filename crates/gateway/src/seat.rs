@@ -14,6 +14,7 @@ use daypass_access::time::Micros;
 use daypass_pg::session::Statement;
 use daypass_pg::startup::CancelKey;
 use rand::RngExt;
+use tokio::sync::oneshot;
 
 use crate::live::{EndReason, LiveAction, LiveKind, SessionState, SessionView};
 
@@ -32,7 +33,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Told {
     pub(crate) entitlement: Option<Arc<Entitlement>>,
     pub(crate) end: Option<EndReason>,
-    pub(crate) cancel: bool,
+    pub(crate) cancel: Vec<oneshot::Sender<()>>,
     /// SECURITY: a verdict is on one hold, by name; it must never let a later one through.
     pub(crate) verdict: Option<(HoldId, Verdict)>,
 }
