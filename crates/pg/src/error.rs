@@ -166,6 +166,29 @@ impl<'a> Told<'a> {
     }
 }
 
+impl Told<'_> {
+    /// Severity and SQLSTATE from the beginning of a body that is not all there: the target sends both first. As in
+    /// [`Told::parse`] where they are missing.
+    #[must_use]
+    pub fn beginning(body: &[u8]) -> (&[u8], SqlState) {
+        let (mut severity, mut code): (&[u8], _) = (b"", SqlState(*b"XX000"));
+        // What is after the last zero byte is a field under way.
+        let mut fields = body.split(|&byte| byte == 0);
+        fields.next_back();
+        for field in fields {
+            match field.split_first() {
+                Some((b'V', text)) => severity = text,
+                Some((b'S', text)) if severity.is_empty() => severity = text,
+                Some((b'C', text)) => code = text.try_into().map(SqlState).unwrap_or(code),
+                // The end of the fields.
+                None => break,
+                Some(_) => {}
+            }
+        }
+        (severity, code)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,6 +229,14 @@ mod tests {
         let (frame, _) = first(Side::Back, &out).unwrap().unwrap();
         let told = Told::parse(frame.tag, frame.body).unwrap();
         assert_eq!((told.message, told.code), (&b"a"[..], SqlState::SUCCESS));
+    }
+
+    #[test]
+    fn the_beginning_of_a_long_body_says_what_it_is() {
+        let body = b"SFEHLER\0VERROR\0C22012\0Mmuch";
+        assert_eq!(Told::beginning(body), (&b"ERROR"[..], SqlState(*b"22012")));
+        assert_eq!(Told::beginning(b"SERROR\0C22"), (&b"ERROR"[..], SqlState(*b"XX000")));
+        assert_eq!(Told::beginning(b"\0C22012\0"), (&b""[..], SqlState(*b"XX000")));
     }
 
     #[test]

@@ -40,7 +40,7 @@ use self::expect::Expect;
 use self::names::Names;
 use self::staging::{HeldItem, Staged};
 use crate::classify::Dialect;
-use crate::error::Report;
+use crate::error::{Report, SqlState};
 use crate::violation::Violation;
 use crate::write::Transaction;
 
@@ -132,6 +132,10 @@ pub struct Session {
     through_len: usize,
     /// The type byte of that message.
     through_tag: u8,
+    /// Where it goes.
+    through_way: answers::Way,
+    /// It is an error, which ends the first of the expected answers at its last byte.
+    through_error: Option<SqlState>,
     /// What was last recorded as skipped.
     skipped_number: u64,
     /// The target skips everything up to the next Sync.
@@ -178,6 +182,8 @@ impl Session {
             passing: None,
             through_len: 0,
             through_tag: 0,
+            through_way: answers::Way::Action,
+            through_error: None,
             skipped_number: 0,
             skipping: false,
             copying_in: false,

@@ -9,14 +9,28 @@ use super::expect::{Expect, Kind, Show};
 use super::facts::Ending;
 use super::release::Status;
 use super::{OUT_LEN_MAX, Session, Stop, Turn};
-use crate::error::Told;
+use crate::error::{SqlState, Told};
 use crate::frame::{self, HEADER_LEN, Header, Side};
 use crate::message::{Back, Tag};
 use crate::violation::Violation;
 use crate::write::Transaction;
 
-/// Messages longer than this are not waited for but streamed, in bytes. All that are decoded are shorter.
+/// Messages longer than this are not waited for but streamed, in bytes. All that are decoded whole are shorter.
 const WHOLE_LEN_MAX: usize = 64 << 10;
+
+/// So much of a long error is waited for, in bytes: it begins with its severity and SQLSTATE.
+const BEGINNING_LEN: usize = 1 << 10;
+
+/// Where the rest of a long message goes. Decided at its beginning: what comes to be expected later is not its action.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way {
+    /// It belongs to the first of the expected answers.
+    Action,
+    /// It belongs to none of them.
+    Beside,
+    /// It was answered by words of ours.
+    Nowhere,
+}
 
 /// Whether to go on with the next message.
 #[derive(PartialEq, Eq)]
@@ -98,12 +112,8 @@ impl Session {
 
     /// Shows the beginning of a message that is not all there, and lets the rest through as it comes.
     fn begin_long(&mut self, header: Header, input: &mut BytesMut) -> Result<Next, Stop> {
-        if header.tag == b'E' {
-            // An error too long to wait for is shown as it is, and ends its action like any other.
-            return Err(Stop::Target(Violation::FrameLength {
-                tag: header.tag,
-                stated: u32::try_from(header.frame_len).unwrap_or(u32::MAX),
-            }));
+        if header.tag == b'E' && input.len() < BEGINNING_LEN {
+            return Ok(Next::Wait);
         }
         if let Some(head) = self.expected.front_mut() {
             match header.tag {
@@ -114,9 +124,35 @@ impl Session {
         }
         self.through_tag = header.tag;
         self.through_len = header.frame_len.saturating_sub(input.len());
-        self.show(input, header.tag)?;
+        self.through_way = match self.expected.front() {
+            Some(Expect { show: Show::Open(_), .. }) => Way::Action,
+            Some(_) | None => Way::Beside,
+        };
+        let ours = header.tag == b'E' && self.long_error(input.get(HEADER_LEN..).unwrap_or_default());
+        if ours {
+            self.through_way = Way::Nowhere;
+        } else {
+            self.show(input, header.tag)?;
+        }
         input.clear();
         Ok(Next::Wait)
+    }
+
+    /// Reads the beginning of an error too long to wait for; whether it answers what we put in the place of a refused message,
+    /// so that our own words were said instead.
+    fn long_error(&mut self, body: &[u8]) -> bool {
+        let (severity, code) = Told::beginning(body);
+        self.target_ended |= matches!(severity, b"FATAL" | b"PANIC");
+        let Some(head) = self.expected.front_mut() else {
+            self.copying_in = false;
+            return false;
+        };
+        self.through_error = Some(code);
+        let words = if self.target_ended { None } else { head.refused.take() };
+        if let Some(words) = &words {
+            self.outlet.say(&words.report());
+        }
+        words.is_some()
     }
 
     fn show_through(&mut self, input: &mut BytesMut, turn: &mut Turn<'_>) -> Result<Next, Stop> {
@@ -125,16 +161,15 @@ impl Session {
             return Ok(Next::Wait);
         }
         let chunk = input.get(..len).unwrap_or_default();
-        if let Some(head) = self.expected.front_mut() {
-            if self.through_tag == b'd' {
-                head.copies(chunk);
+        match self.through_way {
+            Way::Action => {
+                if let (Some(head), b'd') = (self.expected.front_mut(), self.through_tag) {
+                    head.copies(chunk);
+                }
+                self.show(chunk, self.through_tag)?;
             }
-            let shown_len = u64::try_from(len).unwrap_or(u64::MAX);
-            head.len = head.len.saturating_add(shown_len);
-            self.counts.shown_len = self.counts.shown_len.saturating_add(shown_len);
-            if let Show::Open(permit) = &head.show {
-                self.outlet.disclose(permit, chunk);
-            }
+            Way::Beside => self.show_beside(chunk, self.through_tag)?,
+            Way::Nowhere => {}
         }
         self.through_len -= len;
         input.advance(len);
@@ -142,31 +177,44 @@ impl Session {
         if self.through_len == 0 && self.through_tag == b'T' && describes {
             self.finish(Ending::Done, turn)?;
         }
+        if self.through_len == 0
+            && let Some(code) = self.through_error.take()
+        {
+            self.fails(code, turn)?;
+        }
         Ok(Next::Message)
     }
 
     /// Shows bytes that belong to the first of the expected answers, or carry no result.
     fn show(&mut self, bytes: &[u8], tag: u8) -> Result<(), Stop> {
-        let unexpected = || Stop::Target(Violation::Unexpected { tag, during: "session" });
-        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         match self.expected.front_mut() {
             Some(Expect { show: Show::Open(permit), len: shown_len, .. }) => {
+                let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                 *shown_len = shown_len.saturating_add(len);
                 self.counts.shown_len = self.counts.shown_len.saturating_add(len);
                 self.outlet.disclose(permit, bytes);
+                Ok(())
             }
-            Some(Expect { show: Show::Waits(..), .. }) => return Err(unexpected()),
-            Some(Expect { show: Show::Nothing, .. }) | None => match (Status::of(tag), &self.settled) {
-                (Some(status), _) => self.outlet.tell(status, bytes),
-                // What an ended action still has to say (a deferred constraint, a notice) is part of its result.
-                (None, Some(permit)) if matches!(tag, b'E' | b'N' | b'A') => {
-                    self.outlet.disclose(permit, bytes);
-                }
-                (None, None) => {
-                    self.outlet.tell(Status::before_any_action(tag).ok_or_else(unexpected)?, bytes);
-                }
-                (None, Some(_)) => return Err(unexpected()),
-            },
+            Some(Expect { show: Show::Waits(..), .. }) => {
+                Err(Stop::Target(Violation::Unexpected { tag, during: "session" }))
+            }
+            Some(Expect { show: Show::Nothing, .. }) | None => self.show_beside(bytes, tag),
+        }
+    }
+
+    /// Shows bytes that belong to none of the expected answers.
+    fn show_beside(&mut self, bytes: &[u8], tag: u8) -> Result<(), Stop> {
+        let unexpected = || Stop::Target(Violation::Unexpected { tag, during: "session" });
+        match (Status::of(tag), &self.settled) {
+            (Some(status), _) => self.outlet.tell(status, bytes),
+            // What an ended action still has to say (a deferred constraint, a notice) is part of its result.
+            (None, Some(permit)) if matches!(tag, b'E' | b'N' | b'A') => {
+                self.outlet.disclose(permit, bytes);
+            }
+            (None, None) => {
+                self.outlet.tell(Status::before_any_action(tag).ok_or_else(unexpected)?, bytes);
+            }
+            (None, Some(_)) => return Err(unexpected()),
         }
         Ok(())
     }
@@ -284,11 +332,16 @@ impl Session {
             }
             _ => self.show(message, b'E')?,
         }
+        self.fails(told.code, turn)
+    }
+
+    /// The error was said: the first of the expected answers has failed.
+    fn fails(&mut self, code: SqlState, turn: &mut Turn<'_>) -> Result<(), Stop> {
         self.copying_in = false;
         let Some(head) = self.expected.front_mut() else { return Ok(()) };
-        head.failed = Some(told.code);
+        head.failed = Some(code);
         if head.kind.is_extended() {
-            self.finish(Ending::Failed(told.code), turn)?;
+            self.finish(Ending::Failed(code), turn)?;
             self.skip_batch(turn)?;
         }
         Ok(())

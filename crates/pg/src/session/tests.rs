@@ -379,3 +379,99 @@ fn i09_a_description_too_long_to_keep_ends_with_its_last_byte() {
         "the answer is complete; what comes next is not shown under its permit"
     );
 }
+
+/// Feeds an answer in parts; gives what the person got.
+fn feed(world: &mut World, answer: &[u8], part_len: usize) -> Vec<u8> {
+    let mut got = Vec::new();
+    for chunk in answer.chunks(part_len) {
+        world.session.target_in().extend_from_slice(chunk);
+        for _ in 0..3 {
+            world.turn().unwrap();
+            let shown = world.session.outlet().to_person().to_vec();
+            world.session.outlet().wrote_person(shown.len());
+            got.extend(shown);
+        }
+    }
+    got
+}
+
+fn long_error() -> BytesMut {
+    let mut error = BytesMut::new();
+    write::frame(&mut error, b'E', |b| {
+        b.extend_from_slice(b"SERROR\0VERROR\0C22012\0M");
+        b.extend_from_slice(&[b'x'; 200_000]);
+        b.extend_from_slice(b"\0\0");
+    });
+    error
+}
+
+#[test]
+fn an_error_too_long_to_keep_ends_its_action_with_its_last_byte() {
+    for part_len in [700, 30_000, 65_000] {
+        let mut world = World::new(&[Class::Read]);
+        world.target_is_stuck = true;
+        world.client(|o| write::query(o, b"read 1"));
+        world.settle();
+        world.cover();
+        let error = long_error();
+        let all_but_one = error.len() - 1;
+        let mut got = feed(&mut world, &error[..all_but_one], part_len);
+        assert!(world.session.is_running() && world.log.len() == 1, "{:?}", world.log);
+        let mut rest = error[all_but_one..].to_vec();
+        rest.extend_from_slice(b"Z\0\0\0\x05I");
+        got.extend(feed(&mut world, &rest, part_len));
+        assert!(got.starts_with(&error) && got.ends_with(b"Z\0\0\0\x05I"), "{part_len}");
+        assert_eq!(got.len(), error.len() + 6);
+        assert_eq!(world.log[1], "1 failed 22012");
+    }
+}
+
+#[test]
+fn an_error_too_long_to_keep_skips_the_rest_of_its_batch() {
+    let mut world = World::new(&[Class::Read]);
+    world.target_is_stuck = true;
+    world.client(|o| {
+        write::parse(o, b"", b"read 1", &[]);
+        write::bind(o, b"", b"", &[]);
+        write::execute(o, b"", 0);
+        write::sync(o);
+    });
+    world.settle();
+    world.cover();
+    let mut answer = BytesMut::from(&b"1\0\0\0\x042\0\0\0\x04"[..]);
+    answer.extend_from_slice(&long_error());
+    answer.extend_from_slice(b"Z\0\0\0\x05I");
+    assert_eq!(feed(&mut world, &answer, 30_000), answer);
+    assert_eq!(world.log[2..], ["2 failed 22012"]);
+    assert!(!world.session.is_running());
+}
+
+#[test]
+fn a_long_error_in_the_place_of_a_refused_action_is_ours() {
+    let mut world = World::new(&[Class::Read]);
+    world.target_is_stuck = true;
+    world.client(|o| write::query(o, b"write 1"));
+    world.settle();
+    world.cover();
+    let mut answer = long_error();
+    answer.extend_from_slice(b"Z\0\0\0\x05I");
+    let got = feed(&mut world, &answer, 30_000);
+    let (frame, len) = first(Side::Back, &got).unwrap().unwrap();
+    assert!(frame.tag == b'E' && len < 1_000 && got.ends_with(b"Z\0\0\0\x05I") && got.len() == len + 6);
+    assert!(!world.session.is_running());
+}
+
+#[test]
+fn a_long_error_between_actions_is_whole() {
+    let mut world = World::new(&[Class::Read]);
+    world.client(|o| write::query(o, b"read 1"));
+    world.settle();
+    world.cover();
+    world.target_is_stuck = true;
+    let error = long_error();
+    let mut got = feed(&mut world, &error[..100_000], 30_000);
+    world.client(|o| write::query(o, b"read 2"));
+    got.extend(feed(&mut world, &error[100_000..], 30_000));
+    assert_eq!(got, error);
+    assert!(world.session.is_running(), "it did not end what was asked after it began");
+}
