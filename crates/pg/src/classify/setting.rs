@@ -15,6 +15,13 @@ pub(super) fn set(name: &str, values: Option<&[String]>) -> ClassSet {
         "client_encoding" | "names" => harmless(one.as_deref(), HARMLESS_ENCODINGS),
         // SECURITY: naming pg_catalog after another schema lets that schema's functions stand in for builtins.
         "search_path" => return ClassSet::EMPTY.with(search_path(values)),
+        // SECURITY: it holds the session's id, by which the server's log is joined to ours: nobody may write another's. Any other
+        // name is let through, because JDBC sets one before anything else; `RESET` gives ours back.
+        "application_name" => match (values, one.as_deref()) {
+            (Some([]), _) => Class::Session,
+            (_, Some(one)) if !one.contains("daypass:") => Class::Session,
+            _ => Class::Admin,
+        },
         "role" | "session_authorization" | "session_replication_role" => Class::Admin,
         // For superusers only, and with effects outside of the session.
         "dynamic_library_path"
@@ -79,6 +86,10 @@ mod tests {
         assert_eq!(class("standard_conforming_strings", &["off"]), Class::Admin);
         assert_eq!(class("client_encoding", &["UTF8"]), Class::Session);
         assert_eq!(class("client_encoding", &["SJIS"]), Class::Admin);
+        assert_eq!(class("application_name", &["PostgreSQL JDBC Driver"]), Class::Session);
+        assert_eq!(class("application_name", &["Daypass:S-1"]), Class::Admin);
+        assert_eq!(class("application_name", &[]), Class::Session);
+        assert_eq!(set("application_name", None), ClassSet::EMPTY.with(Class::Admin));
         assert_eq!(class("search_path", &["public", "pg_catalog"]), Class::Call);
         assert_eq!(class("search_path", &["evil,pg_catalog"]), Class::Call);
         assert_eq!(class("search_path", &["pg_catalog", "public"]), Class::Session);

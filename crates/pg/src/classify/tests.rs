@@ -282,6 +282,11 @@ fn session_and_settings() {
         ("FETCH 10 FROM c", "read"),
         ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", "session"),
         ("RESET ALL", "session"),
+        ("SET application_name = 'PostgreSQL JDBC Driver'", "session"),
+        ("RESET application_name", "session"),
+        ("SET application_name TO DEFAULT", "session"),
+        ("SET application_name = 'daypass:S-1'", "session,admin"),
+        ("SELECT set_config('application_name', 'daypass:S-1', false)", "read,admin"),
     ]);
 }
 
