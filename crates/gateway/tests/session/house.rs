@@ -41,7 +41,9 @@ pub(crate) fn server() -> u16 {
         let (send, receive) = std::sync::mpsc::sync_channel(1);
         // The server dies with the thread that started it, and the thread with the process.
         std::thread::spawn(move || {
-            let folder = tempfile::Builder::new().prefix("daypass-gw").tempdir().unwrap();
+            clear_away();
+            let prefix = format!("{LEFT_BEHIND}{}-", std::process::id());
+            let folder = tempfile::Builder::new().prefix(&prefix).tempdir().unwrap();
             let (mut child, port) = start_server(folder.path());
             send.send(port).unwrap();
             child.wait().unwrap();
@@ -49,6 +51,20 @@ pub(crate) fn server() -> u16 {
         });
         receive.recv().expect("the server starts")
     })
+}
+
+/// What folders of servers are called; the process id follows.
+const LEFT_BEHIND: &str = "daypass-gateway-test-";
+
+/// Removes the folders of servers whose process has ended: nobody was left to do it.
+fn clear_away() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix(LEFT_BEHIND).and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+            std::fs::remove_dir_all(entry.path()).ok();
+        }
+    }
 }
 
 fn unprivileged(program: PathBuf) -> Command {
@@ -160,9 +176,28 @@ may_kill = ["admins"]
 may_release = ["admins"]
 "#;
 
+/// The folder of a house, removed when nobody writes to it any more.
+pub(crate) struct Ground {
+    folder: TempDir,
+    controller: Controller,
+    journal: Journal,
+}
+
+impl Ground {
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        self.controller.clone().close();
+        self.journal.clone().close();
+    }
+}
+
 pub(crate) struct House {
     pub(crate) database: String,
-    pub(crate) folder: TempDir,
     pub(crate) controller: Controller,
     pub(crate) journal: Journal,
     pub(crate) vault: Arc<Vault>,
@@ -172,6 +207,8 @@ pub(crate) struct House {
     bob: LoginId,
     alice: LoginId,
     passes: AtomicU64,
+    /// Last, because it is dropped last.
+    pub(crate) folder: Ground,
 }
 
 pub(crate) struct Settings {
@@ -240,7 +277,7 @@ impl House {
         std::fs::write(at("ca.pem"), &ca_pem).unwrap();
         Self {
             database,
-            folder,
+            folder: Ground { folder, controller: controller.clone(), journal: journal.clone() },
             controller,
             journal,
             vault,
