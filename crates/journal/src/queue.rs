@@ -146,7 +146,7 @@ struct Prepared<'a> {
 }
 
 /// Most time that a batch waits for the appenders of the one before it to come back.
-const PAUSE_MAX: Duration = Duration::from_micros(300);
+const PAUSE_MAX: Duration = Duration::from_micros(600);
 /// What each of them is waited for.
 const PAUSE_EACH: Duration = Duration::from_micros(40);
 
