@@ -191,7 +191,7 @@ impl Ground {
 
 impl Drop for Ground {
     fn drop(&mut self) {
-        self.controller.clone().close();
+        self.controller.clone().close().ok();
         self.journal.clone().close();
     }
 }
